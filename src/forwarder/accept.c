@@ -17,7 +17,8 @@
 #include "forwarder/endpoint.h"
 #include "forwarder/life.h"
 #include "forwarder/pipe_pool.h"
-#include "forwarder/route_side.h"
+#include "forwarder/route.h"
+#include "forwarder/services.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
@@ -46,18 +47,30 @@ static struct endpoint_share *fwd_accept_choose(struct endpoint_share *share)
 	return fwd_tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
 }
 
+/* Whose connection FD is. False: nobody's, and it was reset. */
+static bool fwd_accept_sort(const struct endpoint_share *share, int fd, const struct addr *client,
+			    struct arrival *arrival)
+{
+	if (!share->side)
+		return fwd_services_arrive(share->worker, fd, client, arrival);
+	*arrival = fwd_arrival_now(share->side, share->endpoint, fd, client);
+	return true;
+}
+
 static void fwd_accept_take(struct endpoint_share *share, int fd, const struct addr *client)
 {
 	struct worker *worker = share->worker;
-	struct arrival arrival = fwd_arrival_now(share, fd, client);
+	struct arrival arrival;
 	const struct endpoint_share *chosen;
 
-	if (!fwd_arrival_admit(share, &share->side->state, &arrival)) {
+	if (!fwd_accept_sort(share, fd, client, &arrival))
+		return;
+	if (!fwd_arrival_admit(&arrival, &arrival.side->state)) {
 		fwd_pipe_pool_trim(worker->pipes);
 		return;
 	}
 	chosen = fwd_accept_choose(share);
-	if (chosen != share && fwd_arrival_hand_over(chosen, arrival))
+	if (chosen != share && fwd_arrival_hand_over(arrival.side->route->sides[chosen->worker->index], arrival))
 		return;
 	fwd_arrival_count(&arrival);
 	worker->arrivals[worker->arrival_count++] = arrival;
@@ -88,7 +101,10 @@ int fwd_accept_next(const struct endpoint_share *share, int listening, struct ad
 	if (fd < 0 || fwd_socket_error(fd) == 0)
 		return fd;
 	close(fd);
-	fwd_tally_miss(share->side);
+	if (share->side)
+		fwd_tally_miss(share->side);
+	else
+		fwd_tally_drop(share->worker->forwarder, CLOSE_GUEST_RESET, 1);
 	errno = ECONNABORTED;
 	return -1;
 }

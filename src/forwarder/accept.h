@@ -31,11 +31,8 @@ bool fwd_accept_goes_on(struct forwarder *forwarder, int error);
 
 /* ---- accept_open.c ---- */
 
-/* How many workers hear one listening socket. */
-size_t fwd_accept_workers(const struct forwarder *forwarder);
-
 /*
- * Has workers accept from FD, a listening socket, for ROUTE; while accepting is paused they begin with fwd_accept_resume().
+ * Has workers accept from FD, a listening socket, for ROUTE, or for NULL: for whom services.h says; while accepting is paused they begin with fwd_accept_resume().
  * FD stays the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
  */
 int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
@@ -47,9 +44,6 @@ int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, 
  * is while accepting is paused or the forwarder ends. Main thread.
  */
 void fwd_accept_close(struct fwd_endpoint *endpoint, bool reset);
-
-/* Waits until no worker is in the middle of accepting. Main thread. */
-void fwd_accept_wait(struct forwarder *forwarder);
 
 /* Leaves clients in the socket's queue, or takes them again: 0, or -1 for lack of memory. Main thread. */
 void fwd_accept_suspend(struct fwd_endpoint *endpoint);

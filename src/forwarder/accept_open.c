@@ -18,9 +18,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Workers that hear one socket: beyond that each costs memory and gains nothing for one guest. */
-enum { WORKERS_MAX = 4 };
-
 /* The last message to this worker about the socket. */
 static void fwd_accept_on_closed(struct mail *mail)
 {
@@ -47,20 +44,15 @@ static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 			return;
 		if (taken < 0)
 			continue;
-		struct arrival arrival = fwd_arrival_now(share, taken, &client);
+		struct arrival arrival = fwd_arrival_now(share->side, share->endpoint, taken, &client);
 
-		if (fwd_arrival_admit(share, &share->side->route->state, &arrival) &&
-		    !fwd_arrival_hand_over(share, arrival)) {
+		if (fwd_arrival_admit(&arrival, &share->side->route->state) &&
+		    !fwd_arrival_hand_over(share->side, arrival)) {
 			fwd_socket_reset(&taken);
-			fwd_tally_withdraw(share->side->route);
+			fwd_tally_withdraw(share->side->route, DIRECTION_IN);
 			return;
 		}
 	}
-}
-
-size_t fwd_accept_workers(const struct forwarder *forwarder)
-{
-	return forwarder->worker_count < WORKERS_MAX ? forwarder->worker_count : WORKERS_MAX;
 }
 
 int fwd_accept_resume(struct fwd_endpoint *endpoint)
@@ -86,27 +78,19 @@ void fwd_accept_suspend(struct fwd_endpoint *endpoint)
 	}
 }
 
-void fwd_accept_wait(struct forwarder *forwarder)
-{
-	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		pthread_mutex_lock(&forwarder->workers[i]->accepting);
-		pthread_mutex_unlock(&forwarder->workers[i]->accepting);
-	}
-}
-
 int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
 		    struct err *err)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
-		size_t index = (route->first_worker + i) % forwarder->worker_count;
+		size_t index = ((route ? route->first_worker : 0) + i) % forwarder->worker_count;
 
 		share->worker = forwarder->workers[index];
 		share->endpoint = endpoint;
-		share->side = fwd_route_side_at(route, index);
+		share->side = route ? fwd_route_side_at(route, index) : NULL;
 		share->readable.happened = fwd_accept_on_readable;
 		share->fd = fd;
-		if (!share->side)
+		if (route && !share->side)
 			return err_set(err, ENOMEM, "route");
 	}
 	if (!fwd_admission_is_paused(forwarder) && fwd_accept_resume(endpoint) < 0) {
@@ -130,8 +114,8 @@ void fwd_accept_close(struct fwd_endpoint *endpoint, bool reset)
 		share->fd = -1;
 		pthread_mutex_unlock(&share->worker->accepting);
 	}
-	/* At the end of the process the queue is left to the next owner of the socket. */
-	if (!reset && !atomic_load(&forwarder->stopping))
+	/* At the end of the process the queue is left to the next owner of the socket. Guests that ask for services are not waited for. */
+	if (!reset && endpoint->shares[0].side && !atomic_load(&forwarder->stopping))
 		fwd_accept_take_last(endpoint, fd);
 	/* No client can be handed over any more, so these messages are the last that name the endpoint. */
 	for (size_t i = 0; i < endpoint->share_count; i++) {

@@ -12,24 +12,25 @@
 
 #include <errno.h>
 
-bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, int cost)
+bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, enum fwd_direction direction,
+			int cost)
 {
-	return fwd_share_allows(route, cost) &&
-	       fwd_tally_admit(route, state->connections_for_all, fwd_route_state_connections(state));
+	return fwd_share_allows(route, cost) && fwd_tally_admit(route, direction, state->connections_for_all,
+								fwd_route_state_connections(state, direction));
 }
 
 const struct log_limit fwd_admission_lines = { .burst = 20, .interval_ms = 60000 };
 
-void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client)
+void fwd_admission_refuse(const struct route_side *side, const struct fwd_endpoint *endpoint, const struct addr *client)
 {
 	char listen[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
 
-	fwd_tally_refuse(share->worker->forwarder);
-	if (!log_limit_allows(&fwd_admission_lines, LOG_INFO_LEVEL, "connection ended", share->side->route->id))
+	fwd_tally_refuse(side->worker->forwarder);
+	if (!log_limit_allows(&fwd_admission_lines, LOG_INFO_LEVEL, "connection ended", side->route->id))
 		return;
-	log_info("connection ended", F_SIDE(share->side),
-		 F_STR("endpoint", addr_format(&share->endpoint->listen, listen)),
-		 F_STR("client", addr_format(client, from)), F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)));
+	log_info("connection ended", F_SIDE(side), F_STR("direction", F_DIRECTION(endpoint->direction)),
+		 F_STR("endpoint", addr_format(&endpoint->listen, listen)), F_STR("client", addr_format(client, from)),
+		 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)));
 }
 
 bool fwd_admission_is_paused(const struct forwarder *forwarder)

@@ -15,7 +15,8 @@
 #include <stdatomic.h>
 
 struct addr;
-struct endpoint_share;
+struct fwd_endpoint;
+struct route_side;
 struct route_state;
 
 /* Accepting pauses for all listeners together, because descriptors are everybody's. */
@@ -26,16 +27,18 @@ struct admission {
 };
 
 /*
- * Whether one more connection to ROUTE, of COST descriptors, is allowed by STATE, the route's state as the caller's thread knows
- * it. It is counted in the same step.
+ * Whether one more connection of ROUTE in DIRECTION, of COST descriptors, is allowed by STATE, the route's state as the caller's
+ * thread knows it. It is counted in the same step.
  */
-bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, int cost);
+bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, enum fwd_direction direction,
+			int cost);
 
 /* The limit of the lines about connections and flows that were not admitted. */
 extern const struct log_limit fwd_admission_lines;
 
-/* Counts and logs, within fwd_admission_lines, a connection that was not admitted. */
-void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client);
+/* Counts and logs, within fwd_admission_lines, a connection of CLIENT through ENDPOINT that was not admitted to SIDE. */
+void fwd_admission_refuse(const struct route_side *side, const struct fwd_endpoint *endpoint,
+			  const struct addr *client);
 
 /* Whether accepting is paused. */
 bool fwd_admission_is_paused(const struct forwarder *forwarder);

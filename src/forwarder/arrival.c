@@ -22,23 +22,21 @@ struct arrival_message {
 	struct arrival arrival;
 };
 
-struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
+struct arrival fwd_arrival_now(struct route_side *side, struct fwd_endpoint *endpoint, int fd,
+			       const struct addr *client)
 {
-	return (struct arrival){ .fd = fd,
-				 .client = *client,
-				 .endpoint = share->endpoint,
-				 .side = share->side,
-				 .accepted_us = clock_now_us() };
+	return (struct arrival){
+		.fd = fd, .client = *client, .endpoint = endpoint, .side = side, .accepted_us = clock_now_us()
+	};
 }
 
-bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
-		       const struct arrival *arrival)
+bool fwd_arrival_admit(const struct arrival *arrival, const struct route_state *state)
 {
 	int fd = arrival->fd;
 
-	if (fwd_admission_take(share->side->route, state, SHARE_CONNECTION))
+	if (fwd_admission_take(arrival->side->route, state, arrival->endpoint->direction, SHARE_CONNECTION))
 		return true;
-	fwd_admission_refuse(share, &arrival->client);
+	fwd_admission_refuse(arrival->side, arrival->endpoint, &arrival->client);
 	fwd_socket_reset(&fd);
 	return false;
 }
@@ -62,13 +60,13 @@ static void fwd_arrival_on_message(struct mail *mail)
 	fwd_life_begin(arrival.side->worker, &arrival);
 }
 
-bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival)
+bool fwd_arrival_hand_over(struct route_side *to, struct arrival arrival)
 {
 	struct arrival_message *message = malloc(sizeof(*message));
 
 	if (!message)
 		return false;
-	arrival.side = to->side;
+	arrival.side = to;
 	*message = (struct arrival_message){ .mail.deliver = fwd_arrival_on_message, .arrival = arrival };
 	fwd_tally_send(arrival.side);
 	fwd_arrival_count(&arrival);

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct endpoint_share;
 struct fwd_endpoint;
 struct route_side;
 struct route_state;
@@ -23,20 +22,20 @@ struct arrival {
 	uint64_t accepted_us; /* clock_now_us() */
 };
 
-/* CLIENT, with the socket FD, accepted just now through SHARE. Neither counted nor admitted. Any thread. */
-struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client);
+/* CLIENT, with the socket FD, accepted just now for SIDE, through ENDPOINT. Neither counted nor admitted. Any thread. */
+struct arrival fwd_arrival_now(struct route_side *side, struct fwd_endpoint *endpoint, int fd,
+			       const struct addr *client);
 
 /*
- * Applies the limits; STATE: of SHARE's route, as the caller's thread knows it. False: no room for one more, and the client was
+ * Applies the limits; STATE: of ARRIVAL's route, as the caller's thread knows it. False: no room for one more, and the client was
  * reset, with a line in the log. Any thread.
  */
-bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
-		       const struct arrival *arrival);
+bool fwd_arrival_admit(const struct arrival *arrival, const struct route_state *state);
 
 /* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
 void fwd_arrival_count(const struct arrival *arrival);
 
-/* Counts ARRIVAL, admitted, and sends it to TO's worker. False for lack of memory: nothing has changed. Any thread. */
-bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival);
+/* Counts ARRIVAL, admitted, and sends it to the worker of TO, of the same route. False for lack of memory: nothing has changed. Any thread. */
+bool fwd_arrival_hand_over(struct route_side *to, struct arrival arrival);
 
 #endif

@@ -5,7 +5,8 @@
  *
  * The guest's socket is never left to the kernel with bytes or a FIN unacknowledged: such an orphan would pin the sandbox's
  * namespace, and its veth, for up to 105 s when the guest is gone. After a normal end it stays ours until the guest has
- * acknowledged everything (LINGERING), and is reset if that takes too long.
+ * acknowledged everything (LINGERING), and is reset if that takes too long. The socket to a guest that asked for a service lies
+ * on the host, and lingers in the same way: its bytes must not be sent again to the next guest at that address.
  */
 #include "base/log.h"
 #include "forwarder/connection.h"
@@ -45,14 +46,18 @@ static enum log_level fwd_connection_log_level(enum fwd_close_reason reason)
 
 static void fwd_connection_write_line(const struct connection *connection, enum fwd_close_reason reason)
 {
-	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
+	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE];
+	const struct fwd_endpoint *endpoint = connection->endpoint;
+	bool out = connection->direction == DIRECTION_OUT;
 	struct log_field fields[] = {
 		F_SIDE(connection->side),
-		F_STR("endpoint", addr_format(&connection->endpoint->listen, listen)),
+		F_STR("direction", F_DIRECTION(connection->direction)),
+		F_STR("endpoint", addr_format(&endpoint->listen, listen)),
 		F_STR("client", addr_format(&connection->client, client)),
+		F_STR("target", out ? fwd_target_format(&endpoint->target, target) : NULL),
 		F_STR("reason", fwd_close_reason_name(reason)),
-		F_UINT("to_guest", connection->streams[CLIENT].bytes),
-		F_UINT("from_guest", connection->streams[GUEST].bytes),
+		F_UINT("to_guest", fwd_connection_bytes_to_guest(connection)),
+		F_UINT("from_guest", fwd_connection_bytes_from_guest(connection)),
 		F_UINT("duration_ms", fwd_connection_age_ms(connection)),
 		F_INT("connect_ms", fwd_connection_connect_ms(connection)),
 		F_STR("error", connection->error ? strerror(connection->error) : NULL),
@@ -96,19 +101,19 @@ static void fwd_connection_drop_streams(struct connection *connection)
 {
 	fwd_wheel_cancel(&connection->timer);
 	fwd_stream_drop(connection->side, &connection->streams[CLIENT]);
-	fwd_stream_drop(connection->side, &connection->streams[GUEST]);
+	fwd_stream_drop(connection->side, &connection->streams[SERVER]);
 }
 
-static bool fwd_linger_is_acknowledged(const struct connection *connection)
+static bool fwd_linger_is_acknowledged(struct connection *connection)
 {
 	int unacknowledged = 0;
 
-	return ioctl(connection->peers[GUEST].fd, SIOCOUTQ, &unacknowledged) < 0 || !unacknowledged;
+	return ioctl(fwd_connection_guest(connection)->fd, SIOCOUTQ, &unacknowledged) < 0 || !unacknowledged;
 }
 
 static void fwd_linger_begin(struct connection *connection)
 {
-	fwd_connection_close_peer(&connection->peers[CLIENT], false);
+	fwd_connection_close_peer(&connection->peers[!fwd_guest_end(connection->direction)], false);
 	fwd_connection_become(connection, &linger_state);
 	connection->deadline_ms = connection->worker->now_ms + LINGER_MS;
 	fwd_connection_wait(connection, connection->deadline_ms);
@@ -117,6 +122,7 @@ static void fwd_linger_begin(struct connection *connection)
 void fwd_connection_close(struct connection *connection, enum fwd_close_reason reason, int error)
 {
 	bool reset = reason != CLOSE_DONE;
+	bool out = connection->direction == DIRECTION_OUT;
 	bool in_order = !reset && fwd_connection_phase(connection) == CONNECTION_OPEN;
 
 	if (error)
@@ -126,11 +132,12 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 		fwd_linger_begin(connection);
 		return;
 	}
+	/* A socket in the sandbox's namespace must not stay there, whatever it may still have to say. */
 	fwd_connection_close_peer(&connection->peers[CLIENT], reset);
-	fwd_connection_close_peer(&connection->peers[GUEST], !in_order);
+	fwd_connection_close_peer(&connection->peers[SERVER], out ? reset : !in_order);
 	fwd_connection_log(connection, reason);
 	fwd_connection_detach(connection);
-	fwd_tally_end(connection->side, reason);
+	fwd_tally_end(connection->side, connection->direction, reason);
 	fwd_connection_bury(connection);
 }
 
@@ -149,12 +156,12 @@ void fwd_connection_leave(struct connection *connection)
 {
 	/* An attempt to dial does not go along. */
 	if (fwd_connection_phase(connection) == CONNECTION_DIALING)
-		fwd_connection_close_peer(&connection->peers[GUEST], true);
+		fwd_connection_close_peer(&connection->peers[SERVER], true);
 	fwd_connection_drop_streams(connection);
 	fwd_connection_leave_peer(connection, &connection->peers[CLIENT]);
-	fwd_connection_leave_peer(connection, &connection->peers[GUEST]);
+	fwd_connection_leave_peer(connection, &connection->peers[SERVER]);
 	fwd_connection_detach(connection);
-	fwd_tally_leave(connection->side);
+	fwd_tally_leave(connection->side, connection->direction);
 	fwd_connection_bury(connection);
 }
 
@@ -190,9 +197,9 @@ static void fwd_linger_on_route_changed(struct connection *connection, const str
 		fwd_connection_close(connection, reason == CLOSE_PAUSED_RESET ? reason : CLOSE_DONE, 0);
 	} else if (fwd_route_state_pauses(now, before)) {
 		fwd_wheel_cancel(&connection->timer);
-		fwd_socket_freeze(connection->peers[GUEST].fd);
+		fwd_socket_freeze(fwd_connection_guest(connection)->fd);
 	} else if (fwd_route_state_resumes(now, before)) {
-		fwd_socket_thaw(connection->peers[GUEST].fd);
+		fwd_socket_thaw(fwd_connection_guest(connection)->fd);
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
 		fwd_connection_wait(connection, connection->deadline_ms);
 	}

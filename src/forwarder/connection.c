@@ -4,14 +4,16 @@
  * operations.
  *
  * A socket is watched once, edge-triggered: nothing is ever re-armed. The peer's flags keep what an edge announced until the
- * socket has nothing more. The client's socket is watched only when the guest has answered, or does not answer at once. Most
- * guests answer within less time than the client needs for its first bytes, and the client's events meanwhile would wake the
+ * socket has nothing more. The client's socket is watched only when the server has answered, or does not answer at once. Most
+ * servers answer within less time than the client needs for its first bytes, and the client's events meanwhile would wake the
  * worker for nothing.
  */
 #include "forwarder/connection.h"
 
 #include "base/assert.h"
 #include "base/container_of.h"
+#include "forwarder/core.h"
+#include "forwarder/endpoint.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
@@ -164,7 +166,39 @@ int64_t fwd_connection_connect_ms(const struct connection *connection)
 	return connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1;
 }
 
+bool fwd_connection_is_ended(const struct connection *connection, const struct route_state *before,
+			     enum fwd_close_reason *reason)
+{
+	const struct route_state *now = &connection->side->state;
+
+	if (connection->direction == DIRECTION_OUT)
+		return fwd_route_state_ends_flows(now, before, reason);
+	return fwd_route_state_ends_all(now, before, reason);
+}
+
+bool fwd_connection_may_dial(const struct connection *connection)
+{
+	const struct route_state *state = &connection->side->state;
+
+	if (connection->direction == DIRECTION_IN)
+		return fwd_route_state_may_dial(state);
+	/* The guest is there: it asks. */
+	return !state->paused && (connection->endpoint->target.place == PLACE_HOST || state->netns_fd >= 0);
+}
+
+struct fwd_target fwd_connection_target(const struct connection *connection)
+{
+	const struct fwd_endpoint *endpoint = connection->endpoint;
+
+	if (connection->direction == DIRECTION_OUT)
+		return endpoint->target;
+	return (struct fwd_target){ .place = PLACE_SANDBOX,
+				    .to.addr = fwd_guest(connection->side->route, endpoint->guest_port),
+				    .proxy_protocol = endpoint->proxy_protocol };
+}
+
 void fwd_connection_pace(struct connection *connection)
 {
-	fwd_socket_set_pace(connection->peers[CLIENT].fd, connection->side->state.pace);
+	if (connection->direction == DIRECTION_IN)
+		fwd_socket_set_pace(connection->peers[CLIENT].fd, connection->side->state.pace);
 }

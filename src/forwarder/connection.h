@@ -3,12 +3,13 @@
 #define WEFT_FORWARDER_CONNECTION_H
 
 /*
- * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. From
+ * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. Of its two peers
+ * one is the guest: the server, which is dialed; or, with DIRECTION_OUT, the client, who asked for a service (services.h). From
  * accept to close:
  *
  *	accept.c  a worker accepts a client, or gets one from another thread (arrival.c); life.c makes the connection
- *	hold.c    HELD: the client waits until the guest may be dialed
- *	dial.c    DIALING: a connect under way, inside the sandbox's namespace
+ *	hold.c    HELD: the client waits until the server may be dialed
+ *	dial.c    DIALING: a connect to the target under way
  *	pump.c    OPEN: bytes both ways
  *	close.c   LINGERING and CLOSED, and the one way to end it: sockets closed, counted, one log line
  *
@@ -18,6 +19,7 @@
 
 #include "base/addr.h"
 #include "base/queue.h"
+#include "forwarder/dial_target.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/stream.h"
 #include "forwarder/wheel.h"
@@ -29,10 +31,10 @@ struct route_state;
 struct worker;
 
 enum fwd_connection_phase {
-	CONNECTION_BORN,    /* no state yet. Then HELD; from the former run, OPEN or LINGERING too */
-	CONNECTION_HELD,    /* no socket to the guest: it may not be dialed, or not yet again. Then DIALING or CLOSED */
-	CONNECTION_DIALING, /* a socket to the guest, connecting. Then OPEN, HELD again, or CLOSED */
-	CONNECTION_OPEN,    /* the guest has answered. Then LINGERING or CLOSED */
+	CONNECTION_BORN, /* no state yet. Then HELD; from the former run, OPEN or LINGERING too */
+	CONNECTION_HELD, /* no socket to the server: it may not be dialed, or not yet again. Then DIALING or CLOSED */
+	CONNECTION_DIALING,   /* a socket to the server, connecting. Then OPEN, HELD again, or CLOSED */
+	CONNECTION_OPEN,      /* the server has answered. Then LINGERING or CLOSED */
 	CONNECTION_LINGERING, /* done except for the guest's acknowledgement of the last bytes. Then CLOSED */
 	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the iteration. Final */
 };
@@ -41,7 +43,7 @@ enum fwd_connection_phase {
 struct connection_state {
 	enum fwd_connection_phase phase;
 	const char *name; /* as listed */
-	bool waits;       /* for the guest's answer: counts as held */
+	bool waits;       /* for the server's answer: counts as held */
 
 	/* EVENTS (EPOLLIN, ...) of the socket of PEER, whose flags know them already. */
 	void (*event)(struct connection *connection, struct peer *peer, uint32_t events);
@@ -67,6 +69,7 @@ struct connection {
 	uint64_t id;
 	struct addr client;
 	const struct connection_state *state; /* NULL: BORN. fwd_connection_become() alone sets it */
+	enum fwd_direction direction : 8;     /* of its endpoint */
 	bool queued : 1;                      /* on the worker's queue `again` */
 	bool leaving : 1;                     /* HELD, DIALING: the client sent a FIN and nothing before it */
 	uint16_t dials;                       /* attempts so far, saturated */
@@ -79,12 +82,29 @@ struct connection {
 	uint64_t accepted_us;
 	uint64_t accepted_ms;
 	uint64_t deadline_ms;    /* HELD, DIALING: when to give up; LINGERING: when to reset */
-	uint64_t refused_ms;     /* first refusal while the guest was ready; 0: none */
+	uint64_t refused_ms;     /* first refusal while the guest was ready, or of a service; 0: none */
 	uint64_t connected_ms;   /* 0: not yet */
 	uint64_t active_ms;      /* last byte, either way */
 	uint64_t half_closed_ms; /* first FIN; 0: none */
-	uint64_t settle_ms;      /* when keepalive is to be set on the guest's socket; WHEEL_NEVER: it is */
+	uint64_t settle_ms;      /* when keepalive is to be set on the server's socket; WHEEL_NEVER: it is */
 };
+
+/* The guest of the two peers. */
+static inline struct peer *fwd_connection_guest(struct connection *connection)
+{
+	return &connection->peers[fwd_guest_end(connection->direction)];
+}
+
+/* Bytes that the guest has taken, or that were taken of it. */
+static inline uint64_t fwd_connection_bytes_to_guest(const struct connection *connection)
+{
+	return connection->streams[!fwd_guest_end(connection->direction)].bytes;
+}
+
+static inline uint64_t fwd_connection_bytes_from_guest(const struct connection *connection)
+{
+	return connection->streams[fwd_guest_end(connection->direction)].bytes;
+}
 
 /* ---- connection.c ---- */
 
@@ -98,7 +118,7 @@ void fwd_connection_skip_ids(uint64_t last);
 /* Milliseconds since it was accepted. */
 uint64_t fwd_connection_age_ms(const struct connection *connection);
 
-/* Milliseconds from accept to the guest's answer; -1: not yet. */
+/* Milliseconds from accept to the server's answer; -1: not yet. */
 int64_t fwd_connection_connect_ms(const struct connection *connection);
 
 /* Its phase; CONNECTION_BORN before the first fwd_connection_become(). */
@@ -122,7 +142,20 @@ void fwd_connection_expired(struct wheel_entry *entry);
 /* Watches PEER, whose fd is set, unless it is watched already. 0, or -1 with errno (ENOMEM, ENOSPC). */
 int fwd_connection_watch(struct connection *connection, struct peer *peer);
 
-/* Has the kernel send to the client no faster than its route's pace. */
+/*
+ * Whether the change of its route from BEFORE ends it, while it waits for its server; then *REASON. A client waits for a guest that went,
+ * but a guest that went waits for nothing.
+ */
+bool fwd_connection_is_ended(const struct connection *connection, const struct route_state *before,
+			     enum fwd_close_reason *reason);
+
+/* Whether its server may be dialed now, by the state of its route. */
+bool fwd_connection_may_dial(const struct connection *connection);
+
+/* What is dialed for it. */
+struct fwd_target fwd_connection_target(const struct connection *connection);
+
+/* Has the kernel send to the guest's client no faster than its route's pace. What a guest sends itself was limited before. */
 void fwd_connection_pace(struct connection *connection);
 
 /* Queues it for the operation `go_on` at the end of this iteration, and takes it off that queue. */
@@ -136,7 +169,7 @@ void fwd_dial_start(struct connection *connection);
 
 /* ---- pump.c ---- */
 
-/* The guest answered, and bytes flow from now on. From OPEN. */
+/* The server answered, and bytes flow from now on. From OPEN. */
 void fwd_pump_begin(struct connection *connection);
 
 /* ---- timeouts.c ---- */

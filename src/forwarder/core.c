@@ -8,6 +8,9 @@
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
+/* Workers that hear one socket: beyond that each costs memory and gains nothing for one guest. */
+enum { ACCEPTING_MAX = 4 };
+
 struct worker *fwd_pick_worker(struct forwarder *forwarder)
 {
 	struct worker *best = forwarder->workers[0];
@@ -26,6 +29,19 @@ struct worker *fwd_pick_worker(struct forwarder *forwarder)
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	forwarder->next_worker = (best->index + 1) % forwarder->worker_count;
 	return best;
+}
+
+size_t fwd_accepting_workers(const struct forwarder *forwarder)
+{
+	return forwarder->worker_count < ACCEPTING_MAX ? forwarder->worker_count : ACCEPTING_MAX;
+}
+
+void fwd_wait_for_accepting(struct forwarder *forwarder)
+{
+	for (size_t i = 0; i < forwarder->worker_count; i++) {
+		pthread_mutex_lock(&forwarder->workers[i]->accepting);
+		pthread_mutex_unlock(&forwarder->workers[i]->accepting);
+	}
 }
 
 struct addr fwd_guest(const struct fwd_route *route, uint16_t port)

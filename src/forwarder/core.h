@@ -10,6 +10,8 @@
 #include "forwarder/fair_share.h"
 #include "forwarder/flow_table.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/services.h"
+#include "forwarder/sources.h"
 #include "forwarder/tally.h"
 
 #include <stdatomic.h>
@@ -36,6 +38,8 @@ struct forwarder {
 	LIST_HEAD(, fwd_route) routes;
 	struct fwd_route *no_backend;    /* holds the clients of the default endpoint while that has no backend */
 	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */
+	struct services services;
+	struct sources sources;
 
 	struct {
 		size_t count; /* of UDP sockets that workers are to close */
@@ -63,6 +67,12 @@ struct forwarder {
 
 /* The worker with the fewest connections. */
 struct worker *fwd_pick_worker(struct forwarder *forwarder);
+
+/* How many workers hear one listening socket. Of that which hears of services, these are the first ones. */
+size_t fwd_accepting_workers(const struct forwarder *forwarder);
+
+/* Waits until no worker is in the middle of accepting. Main thread. */
+void fwd_wait_for_accepting(struct forwarder *forwarder);
 
 /* The address of port PORT of ROUTE's guest. Any thread, once the route has a namespace. */
 struct addr fwd_guest(const struct fwd_route *route, uint16_t port);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DIALING: one short attempt. A booting guest swallows the first SYNs, and TCP's own back-off would notice it half a second to a
- * second after it listens. So a silent attempt is dropped, with a reset, and a fresh one made. The socket is made inside the
- * sandbox's namespace and leads straight to the guest over its TAP.
+ * DIALING: one attempt. The socket is made where the target says: for a guest inside the sandbox's namespace, from where it leads
+ * straight to the guest over its TAP.
  *
- * When one attempt is answered, the others that wait for the same port dial at once.
+ * A booting guest swallows the first SYNs, and TCP's own back-off would notice it half a second to a second after it listens. So a
+ * silent attempt is dropped, with a reset, and a fresh one made. When one attempt is answered, the others that wait for the same port
+ * dial at once.
+ *
+ * A service of the host does not boot. It may be away for a moment, when it is started anew, and is given refused_grace for that; an
+ * attempt that nobody answers stands until the deadline. Nothing else is dialed in its place.
  */
 #include "base/err.h"
 #include "base/netns.h"
 #include "forwarder/connection.h"
-#include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
@@ -43,16 +46,16 @@ static uint64_t fwd_dial_silence_ms(const struct connection *connection)
 
 static void fwd_dial_drop_socket(struct connection *connection)
 {
-	struct peer *guest = &connection->peers[GUEST];
+	struct peer *server = &connection->peers[SERVER];
 
-	fwd_socket_reset(&guest->fd);
-	fwd_poller_forget(connection->worker->poller, &guest->source);
+	fwd_socket_reset(&server->fd);
+	fwd_poller_forget(connection->worker->poller, &server->source);
 }
 
 /* Drops the attempt, if there is one: HELD. */
 static void fwd_dial_abandon(struct connection *connection)
 {
-	if (connection->peers[GUEST].fd >= 0)
+	if (connection->peers[SERVER].fd >= 0)
 		fwd_dial_drop_socket(connection);
 	if (fwd_connection_phase(connection) == CONNECTION_DIALING)
 		fwd_connection_become(connection, &hold_state);
@@ -69,26 +72,68 @@ static void fwd_dial_retry(struct connection *connection)
 	fwd_connection_wait(connection, due_ms < connection->deadline_ms ? due_ms : connection->deadline_ms);
 }
 
-static void fwd_dial_refused(struct connection *connection)
+/* Whether a server that refuses has been given its time; each refusal is to be told. */
+static bool fwd_dial_grace_is_over(struct connection *connection)
 {
-	const struct route_state *state = &connection->side->state;
 	uint64_t now_ms = connection->worker->now_ms;
 
-	connection->error = ECONNREFUSED;
-	if (!state->ready)
-		connection->refused_ms = 0;
-	else if (!connection->refused_ms)
+	if (!connection->refused_ms)
 		connection->refused_ms = now_ms;
-	if (state->ready && now_ms - connection->refused_ms >= state->refused_grace_ms)
+	return now_ms - connection->refused_ms >= connection->side->state.refused_grace_ms;
+}
+
+static void fwd_dial_refused(struct connection *connection)
+{
+	bool ready = connection->side->state.ready;
+
+	connection->error = ECONNREFUSED;
+	if (!ready)
+		connection->refused_ms = 0;
+	if (ready && fwd_dial_grace_is_over(connection))
 		fwd_connection_close(connection, CLOSE_GUEST_REFUSED, 0);
 	else
 		fwd_dial_retry(connection);
 }
 
+/* A service answers ERROR, or it cannot be asked. */
+static void fwd_dial_service_failed(struct connection *connection, int error)
+{
+	bool over;
+
+	switch (error) {
+	case EAGAIN: /* the queue of a unix socket is full, or what is said below */
+	case EADDRNOTAVAIL:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		/* It may pass before the deadline. */
+		over = false;
+		break;
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case ENOENT: /* its socket is about to be made */
+		over = fwd_dial_grace_is_over(connection);
+		break;
+	default:
+		over = true;
+		break;
+	}
+	connection->error = error;
+	if (over)
+		fwd_connection_close(connection, CLOSE_PROXY_REFUSED, 0);
+	else
+		fwd_dial_retry(connection);
+}
+
 /* ERROR came back at once: from the namespace itself, not from the guest. */
-static void fwd_dial_failed_here(struct connection *connection, int error)
+static void fwd_dial_guest_failed(struct connection *connection, int error)
 {
 	switch (error) {
+	case EINVAL:
+	case EBADF:
+		fwd_connection_close(connection, CLOSE_NO_NAMESPACE, error);
+		break;
 	case EADDRNOTAVAIL:
 	case EAGAIN: /* some kernels' connect(2), for want of a local port */
 		fwd_connection_close(connection, CLOSE_NO_PORT, 0);
@@ -115,6 +160,22 @@ static void fwd_dial_failed_here(struct connection *connection, int error)
 	}
 }
 
+static void fwd_dial_failed_here(struct connection *connection, int error)
+{
+	if (connection->direction == DIRECTION_OUT)
+		fwd_dial_service_failed(connection, error);
+	else
+		fwd_dial_guest_failed(connection, error);
+}
+
+static bool fwd_dial_same_server(const struct connection *a, const struct connection *b)
+{
+	if (a->direction != b->direction)
+		return false;
+	return a->direction == DIRECTION_OUT ? a->endpoint == b->endpoint
+					     : a->endpoint->guest_port == b->endpoint->guest_port;
+}
+
 /* Not for each of a crowd that is answered at once: then the walk would cost more than it saves. */
 static void fwd_dial_wake_others(struct connection *connection)
 {
@@ -127,7 +188,7 @@ static void fwd_dial_wake_others(struct connection *connection)
 	side->woken_ms = now_ms;
 	LIST_FOREACH(other, &side->connections, of_side)
 	{
-		if (other->state == &hold_state && other->endpoint->guest_port == connection->endpoint->guest_port)
+		if (other->state == &hold_state && fwd_dial_same_server(other, connection))
 			fwd_connection_go_on_later(other);
 	}
 }
@@ -154,56 +215,72 @@ static void fwd_dial_answered(struct connection *connection)
 
 /* ---- An attempt ---- */
 
-static int fwd_dial_make_socket(struct connection *connection, int *error)
+/* 0, or an errno. */
+static int fwd_dial_set_up(int fd, const struct fwd_target *target)
+{
+	int one = 1;
+
+	if (target->to.any.sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!target->source.any.sa_family)
+		return 0;
+	/* The port is chosen by connect(2), which knows more of them than bind(2). */
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	return bind(fd, &target->source.any, addr_length(&target->source)) < 0 ? errno : 0;
+}
+
+/* A socket that connects to TARGET. *ERROR: an errno, EINPROGRESS too; 0: it is connected. -1: there is none, for *ERROR. */
+static int fwd_dial_connect(const struct connection *connection, const struct fwd_target *target, int *error)
 {
 	struct err err;
-	int one = 1;
-	int fd = base_netns_socket(connection->side->state.netns_fd, AF_INET,
-				   SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
+	int fd = base_netns_socket(target->place == PLACE_SANDBOX ? connection->side->state.netns_fd : -1,
+				   target->to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
 
-	*error = err.code;
-	if (fd < 0)
+	if (fd < 0) {
+		*error = err.code;
 		return -1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
+	*error = fwd_dial_set_up(fd, target);
+	if (!*error && connect(fd, &target->to.any, fwd_target_length(target)) < 0)
+		*error = errno;
+	if (*error && *error != EINPROGRESS)
+		fwd_socket_reset(&fd);
 	return fd;
+}
+
+/* How long the attempt may stay unanswered. */
+static uint64_t fwd_dial_due_ms(const struct connection *connection)
+{
+	if (connection->direction == DIRECTION_OUT)
+		return connection->deadline_ms;
+	return connection->worker->now_ms + fwd_dial_silence_ms(connection);
 }
 
 void fwd_dial_start(struct connection *connection)
 {
-	struct peer *guest = &connection->peers[GUEST];
-	struct addr address = fwd_guest(connection->side->route, connection->endpoint->guest_port);
+	struct peer *server = &connection->peers[SERVER];
+	struct fwd_target target = fwd_connection_target(connection);
 	int error;
 
 	if (connection->dials < UINT16_MAX)
 		connection->dials++;
-	*guest = (struct peer){ .fd = fwd_dial_make_socket(connection, &error), .which = GUEST };
-	if (guest->fd < 0) {
-		if (error == EINVAL || error == EBADF)
-			fwd_connection_close(connection, CLOSE_NO_NAMESPACE, error);
-		else
-			fwd_dial_failed_here(connection, error);
-		return;
-	}
-	int result = connect(guest->fd, &address.any, addr_length(&address));
-
-	error = result < 0 ? errno : 0;
-	if (error && error != EINPROGRESS) {
-		fwd_dial_drop_socket(connection);
+	*server = (struct peer){ .fd = fwd_dial_connect(connection, &target, &error), .which = SERVER };
+	if (server->fd < 0) {
 		fwd_dial_failed_here(connection, error);
 		return;
 	}
-	if (fwd_connection_watch(connection, guest) < 0) {
+	if (fwd_connection_watch(connection, server) < 0) {
 		fwd_dial_drop_socket(connection);
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
 	fwd_connection_become(connection, &dial_state);
 	if (!error) {
-		guest->writable = true;
+		server->writable = true;
 		fwd_dial_answered(connection);
 		return;
 	}
-	fwd_connection_wait(connection, connection->worker->now_ms + fwd_dial_silence_ms(connection));
+	fwd_connection_wait(connection, fwd_dial_due_ms(connection));
 }
 
 /* ---- The state ---- */
@@ -217,6 +294,10 @@ static void fwd_dial_on_event(struct connection *connection, struct peer *peer, 
 	}
 	int error = events & (EPOLLERR | EPOLLHUP) ? fwd_socket_error(peer->fd) : 0;
 
+	if (error && connection->direction == DIRECTION_OUT) {
+		fwd_dial_service_failed(connection, error);
+		return;
+	}
 	switch (error) {
 	case 0:
 		if (events & EPOLLOUT)
@@ -252,7 +333,7 @@ static void fwd_dial_on_route_changed(struct connection *connection, const struc
 	const struct route_state *now = &connection->side->state;
 	enum fwd_close_reason reason;
 
-	if (fwd_route_state_ends_all(now, before, &reason)) {
+	if (fwd_connection_is_ended(connection, before, &reason)) {
 		fwd_connection_close(connection, reason, 0);
 		return;
 	}

@@ -21,6 +21,19 @@ struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, 
 	return endpoint;
 }
 
+struct fwd_endpoint *fwd_endpoint_new_out(size_t shares, const struct addr *listen, const struct fwd_target *target)
+{
+	struct fwd_endpoint *endpoint =
+	    fwd_endpoint_new(shares, listen, addr_port(listen), target && target->proxy_protocol);
+
+	if (!endpoint)
+		return NULL;
+	endpoint->direction = DIRECTION_OUT;
+	if (target)
+		endpoint->target = *target;
+	return endpoint;
+}
+
 struct fwd_endpoint *fwd_endpoint_reference(struct fwd_endpoint *endpoint)
 {
 	atomic_fetch_add_explicit(&endpoint->references, 1, memory_order_relaxed);

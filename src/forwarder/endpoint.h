@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "forwarder/forwarder.h"
 #include "forwarder/poller.h"
 
 #include <stdatomic.h>
@@ -21,29 +22,35 @@ struct endpoint_share {
 	struct mail closed; /* to the worker: its last message about the socket */
 	struct fwd_endpoint *endpoint;
 	struct worker *worker;
-	struct route_side *side; /* where the connections go: used while FD is open, and for the last ones */
-	int fd;                  /* the listening socket; -1: closed. Main writes, under the worker's lock */
-	bool heard;              /* in the worker's epoll set. Main's */
-	bool reset;              /* with `closed`: the connections that came through it are reset */
+	struct route_side
+	    *side;  /* where the connections go: used while FD is open, and for the last ones; NULL: services.h says */
+	int fd;     /* the listening socket; -1: closed. Main writes, under the worker's lock */
+	bool heard; /* in the worker's epoll set. Main's */
+	bool reset; /* with `closed`: the connections that came through it are reset */
 };
 
 /*
- * The common part of the connections that came through one listening address. It outlives the listener for as long as one of them
- * lives. Constant, except for the count and the shares.
+ * The common part of the connections that came through one listening address, or of those to one service. It outlives the listener
+ * for as long as one of them lives. Constant, except for the count and the shares.
  */
 struct fwd_endpoint {
 	atomic_uint references;
-	struct addr listen;
-	uint16_t guest_port;
-	bool proxy_protocol;
-	bool former;        /* its listener was the former run's: it has no share */
-	size_t share_count; /* of the workers that accept; with UDP unused */
+	enum fwd_direction direction;
+	struct addr listen;       /* of the host; DIRECTION_OUT: of the service, as guests ask for it */
+	uint16_t guest_port;      /* DIRECTION_OUT: the port of LISTEN */
+	bool proxy_protocol;      /* what is dialed gets a header first */
+	struct fwd_target target; /* DIRECTION_OUT */
+	bool former;              /* its listener was the former run's: it has no share */
+	size_t share_count;       /* of the workers that accept; with UDP unused */
 	struct endpoint_share shares[];
 };
 
 /* With one reference, the caller's. NULL only for lack of memory. */
 struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port,
 				      bool proxy_protocol);
+
+/* The same for a service at LISTEN, or for the socket that hears of all: then TARGET is NULL. */
+struct fwd_endpoint *fwd_endpoint_new_out(size_t shares, const struct addr *listen, const struct fwd_target *target);
 
 /* Whether connections through ENDPOINT came through LISTENING, or through the former run's socket at that address. Any thread. */
 bool fwd_endpoint_is(const struct fwd_endpoint *endpoint, const struct fwd_endpoint *listening);

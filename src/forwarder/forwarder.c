@@ -68,6 +68,7 @@ struct forwarder *fwd_new(struct event_base *base, const struct config *config, 
 	forwarder->config = config;
 	LIST_INIT(&forwarder->listeners);
 	LIST_INIT(&forwarder->routes);
+	fwd_sources_init(&forwarder->sources);
 	if (fwd_start(forwarder, err) < 0) {
 		fwd_free(forwarder);
 		return NULL;
@@ -93,6 +94,8 @@ void fwd_free(struct forwarder *forwarder)
 	fwd_thaw_wait_free(forwarder);
 	while (!LIST_EMPTY(&forwarder->routes))
 		fwd_route_destroy(LIST_FIRST(&forwarder->routes));
+	fwd_services_free(forwarder);
+	fwd_sources_free(&forwarder->sources);
 	fwd_accept_pause_free(forwarder);
 	fwd_share_free(forwarder);
 	timer_free(&forwarder->drain.timer);

@@ -3,15 +3,16 @@
 #define WEFT_FORWARDER_FORWARDER_H
 
 /*
- * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners are
- * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. Of a sandbox the
- * forwarder knows its routes alone.
+ * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace, and TCP of the guests
+ * to services of the host. Listeners are opened and closed on the main thread; workers accept from them, and a connection stays on
+ * one worker. Of a sandbox the forwarder knows its routes alone.
  *
  * All functions: main thread, unless they say otherwise. Callbacks: main thread.
  */
 
 #include "base/addr.h"
 #include "config/limits.h"
+#include "forwarder/dial_target.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,11 +25,19 @@ struct forwarder;
 struct fwd_listener;
 struct fwd_route;
 
+/* Which way a connection goes. Names: fwd_direction_name(). */
+enum fwd_direction {
+	DIRECTION_IN,  /* to the guest */
+	DIRECTION_OUT, /* from the guest, to a service of the host */
+};
+
+const char *fwd_direction_name(enum fwd_direction direction); /* "in", "out" */
+
 /* Why a connection ended. Exactly one for each. Names: fwd_close_reason_name(). */
 enum fwd_close_reason {
-	CLOSE_DONE,             /* both sides closed in order */
-	CLOSE_CLIENT_RESET,     /* the client reset; the guest was reset too */
-	CLOSE_GUEST_RESET,      /* the guest reset; the client was reset too */
+	CLOSE_DONE,         /* both sides closed in order */
+	CLOSE_CLIENT_RESET, /* the client, or the service that the guest had asked for, reset; the guest was reset too */
+	CLOSE_GUEST_RESET,  /* the guest reset; the other side was reset too */
 	CLOSE_GUEST_REFUSED,    /* ready, and its port refused beyond the grace */
 	CLOSE_CONNECT_DEADLINE, /* held until the deadline */
 	CLOSE_NO_SANDBOX,       /* the default endpoint has no backend */
@@ -43,7 +52,8 @@ enum fwd_close_reason {
 	CLOSE_UNREGISTERED,     /* the sandbox was unregistered meanwhile, or the port unpublished */
 	CLOSE_SHUTDOWN,         /* weftd stops */
 	CLOSE_HANDOVER_LOST,    /* the former run handed it over, and it could not be taken over */
-	CLOSE_ERROR,            /* anything else; the log line gives the error */
+	CLOSE_PROXY_REFUSED, /* the service that the guest had asked for could not be reached; nothing else was tried */
+	CLOSE_ERROR,         /* anything else; the log line gives the error */
 };
 
 enum { CLOSE_REASONS = CLOSE_ERROR + 1 };
@@ -78,12 +88,18 @@ void fwd_set_clients(struct forwarder *forwarder, size_t clients);
 
 /* ---- Routes: the way to one guest ---- */
 
-/* A route with no namespace, no carrier, not ready. NULL only for lack of memory. */
+/* A route with no namespace, no carrier, not ready, and no guest that asks for services. NULL only for lack of memory. */
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot,
 				const struct limits *limits);
 
 /* The guest's address, host order; without a call the configuration's. To be called before the route has a namespace. */
 void fwd_route_set_guest(struct fwd_route *route, uint32_t ip);
+
+/*
+ * The address from which the host sees the guest, host order: connections to services that come from there are its own, until
+ * fwd_route_close().
+ */
+void fwd_route_set_source(struct fwd_route *route, uint32_t ip);
 
 /* NETNS_FD stays the caller's and must stay open until fwd_route_close() is done; -1: the namespace is gone. */
 void fwd_route_set_namespace(struct fwd_route *route, int netns_fd);
@@ -98,7 +114,7 @@ void fwd_route_set_up(struct fwd_route *route, bool up);
 void fwd_route_set_ready(struct fwd_route *route, bool ready);
 
 /*
- * While a route is paused its connections are kept and not fed, new ones are held, and no timeout runs. On resume with KEEP they
+ * While a route is paused its connections, of both directions, are kept and not fed, new ones are held, and no timeout runs. On resume with KEEP they
  * go on at once; without it all are reset (reason: paused-reset).
  */
 void fwd_route_pause(struct fwd_route *route);
@@ -140,6 +156,7 @@ void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stat
 
 struct fwd_listener_options {
 	enum proto proto;
+	bool services; /* guests' own connections come here: ROUTE is NULL, and nothing but PROTO (TCP) and FD counts */
 	uint16_t guest_port;
 	bool proxy_protocol;
 	int fd; /* a listening socket handed over by the service manager, taken over on success; -1: make one */
@@ -174,6 +191,21 @@ void fwd_on_closed(struct forwarder *forwarder, void (*done)(void *context), voi
 /* Sets the default endpoint's backend; NULL: none, and clients are held for default_wait. Open connections stay. */
 void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route);
 
+/* ---- Services: what guests ask of the host ---- */
+
+struct fwd_service {
+	struct addr address; /* that guests use; the kernel redirects it to a listener with the option `services` */
+	struct fwd_target target;
+};
+
+/*
+ * The services that there are. Once, before the first route. 0, or -1 with ERR (ENOMEM).
+ *
+ * A guest is connected to the target, and to nothing else. A target that is not there is tried again for refused_grace, one that does
+ * not answer until the connect_deadline of the sandbox; then the guest is reset (reason: proxy-refused).
+ */
+int fwd_set_services(struct forwarder *forwarder, const struct fwd_service *services, size_t count, struct err *err);
+
 /* ---- Probing ---- */
 
 struct fwd_probe;
@@ -191,9 +223,10 @@ void fwd_probe_stop(struct fwd_probe *probe);
 
 struct fwd_connection_info {
 	uint64_t id;
-	char endpoint[ADDR_TEXT_SIZE];
-	char client[ADDR_TEXT_SIZE];
-	const char *state; /* "held", "dialing", "open", "half-closed", "paused" */
+	enum fwd_direction direction;
+	char endpoint[ADDR_TEXT_SIZE]; /* that the client connected to: of the host, or of a service */
+	char client[ADDR_TEXT_SIZE];   /* who connected: the guest itself, with DIRECTION_OUT */
+	const char *state;             /* "held", "dialing", "open", "half-closed", "paused" */
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t age_ms;
 	int64_t connect_ms; /* -1: not connected yet */

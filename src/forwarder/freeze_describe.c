@@ -96,6 +96,10 @@ static void fwd_freeze_describe_connection(struct connection *connection, struct
 
 	fwd_freeze_prepare_connection(connection);
 	fwd_frozen_init(frozen);
+	if (connection->direction == DIRECTION_OUT) {
+		frozen->kind = FROZEN_SERVICE;
+		frozen->target = connection->endpoint->target;
+	}
 	frozen->phase = fwd_freeze_phase(connection);
 	held = frozen->phase == FROZEN_HELD;
 	frozen->id = connection->id;
@@ -109,9 +113,9 @@ static void fwd_freeze_describe_connection(struct connection *connection, struct
 	fwd_freeze_describe_times(connection, frozen);
 	fwd_freeze_describe_peer(&connection->peers[CLIENT], &frozen->peers[CLIENT]);
 	if (!held)
-		fwd_freeze_describe_peer(&connection->peers[GUEST], &frozen->peers[GUEST]);
+		fwd_freeze_describe_peer(&connection->peers[SERVER], &frozen->peers[SERVER]);
 	fwd_freeze_describe_stream(&connection->streams[CLIENT], &frozen->streams[CLIENT]);
-	fwd_freeze_describe_stream(&connection->streams[GUEST], &frozen->streams[GUEST]);
+	fwd_freeze_describe_stream(&connection->streams[SERVER], &frozen->streams[SERVER]);
 }
 
 static void fwd_freeze_describe_route(const struct route_side *side, struct frozen_route *route)

@@ -32,7 +32,7 @@ static void fwd_freeze_prepare_peer(struct peer *peer)
 void fwd_freeze_prepare_connection(struct connection *connection)
 {
 	fwd_freeze_prepare_peer(&connection->peers[CLIENT]);
-	fwd_freeze_prepare_peer(&connection->peers[GUEST]);
+	fwd_freeze_prepare_peer(&connection->peers[SERVER]);
 }
 
 static bool fwd_freeze_is_prepared(const struct connection *connection)
@@ -76,7 +76,7 @@ void fwd_freeze_unwatch(struct worker *worker)
 		LIST_FOREACH(connection, &side->connections, of_side)
 		{
 			connection->peers[CLIENT].watched = false;
-			connection->peers[GUEST].watched = false;
+			connection->peers[SERVER].watched = false;
 		}
 	}
 }

@@ -21,6 +21,7 @@ struct frozen_route *fwd_frozen_route_new(void)
 void fwd_frozen_init(struct frozen *frozen)
 {
 	*frozen = (struct frozen){
+		.kind = FROZEN_ENDPOINT,
 		.half_closed_ms = FROZEN_NEVER,
 		.settle_ms = FROZEN_NEVER,
 		.refused_ms = FROZEN_NEVER,
@@ -29,6 +30,11 @@ void fwd_frozen_init(struct frozen *frozen)
 		frozen->peers[i].fd = -1;
 		frozen->streams[i].pipe_read = frozen->streams[i].pipe_write = -1;
 	}
+}
+
+enum fwd_direction fwd_frozen_direction(const struct frozen *frozen)
+{
+	return frozen->kind == FROZEN_SERVICE ? DIRECTION_OUT : DIRECTION_IN;
 }
 
 uint64_t fwd_frozen_bytes(const struct frozen *frozen)

@@ -13,6 +13,8 @@
 #include "base/queue.h"
 #include "base/vec.h"
 #include "config/limits.h"
+#include "forwarder/dial_target.h"
+#include "forwarder/forwarder.h"
 #include "forwarder/stream.h"
 
 #include <stdbool.h>
@@ -27,18 +29,18 @@ enum {
 
 #define FROZEN_NEVER UINT64_MAX
 
-/* The way on which a connection came. This version knows one; the others have their numbers. */
+/* The way on which a connection came. This version knows two; the others have their numbers. */
 enum frozen_kind {
-	FROZEN_ENDPOINT = 1,
+	FROZEN_ENDPOINT = 1, /* to the guest */
 	FROZEN_DOOR = 2,
 	FROZEN_INSPECTED = 3,
-	FROZEN_SERVICE = 4,
+	FROZEN_SERVICE = 4, /* from the guest, to a service of the host */
 };
 
 enum frozen_phase {
 	FROZEN_HELD = 1, /* or dialing: it dials anew. The client's socket alone */
 	FROZEN_OPEN = 2,
-	FROZEN_LINGERING = 3, /* the guest's socket alone */
+	FROZEN_LINGERING = 3, /* the socket to the guest alone */
 };
 
 struct frozen_peer {
@@ -58,15 +60,17 @@ struct frozen_stream {
 };
 
 struct frozen {
+	enum frozen_kind kind;
 	enum frozen_phase phase;
 	uint64_t id;
 	struct addr client, listen;
+	struct fwd_target target; /* FROZEN_SERVICE */
 	uint16_t guest_port;
 	bool proxy_protocol, leaving;
 	uint16_t dials;
 	int error;               /* errno of the last failure; 0: none */
 	uint64_t age_us;         /* since it was accepted */
-	uint64_t connect_ms;     /* from there to the guest's answer. OPEN, LINGERING */
+	uint64_t connect_ms;     /* from there to the server's answer. OPEN, LINGERING */
 	uint64_t idle_ms;        /* since the last byte. OPEN */
 	uint64_t half_closed_ms; /* since the first FIN; FROZEN_NEVER: none. OPEN */
 	uint64_t settle_ms;      /* until keepalive is set; FROZEN_NEVER: it is. OPEN */
@@ -97,6 +101,9 @@ struct frozen_route *fwd_frozen_route_new(void);
 
 /* A connection of nothing, without descriptors. */
 void fwd_frozen_init(struct frozen *frozen);
+
+/* Which way it goes. */
+enum fwd_direction fwd_frozen_direction(const struct frozen *frozen);
 
 /* Bytes that are under way in it. */
 uint64_t fwd_frozen_bytes(const struct frozen *frozen);

@@ -8,6 +8,7 @@
 #include "forwarder/handover_record.h"
 #include "forwarder/record_cursor.h"
 #include "forwarder/record_part.h"
+#include "forwarder/record_target.h"
 
 #include <string.h>
 
@@ -31,31 +32,11 @@ static void fwd_record_complain(struct record_reader *reader, const char *proble
 
 /* ---- The parts of a connection: false where one cannot be right ---- */
 
-static bool fwd_record_read_address(struct record_cursor *cursor, struct addr *addr)
-{
-	uint16_t family = fwd_record_get16(cursor), port = fwd_record_get16(cursor);
-	uint32_t scope = fwd_record_get32(cursor);
-	uint8_t ip[16];
-
-	fwd_record_get(cursor, ip, sizeof(ip));
-	*addr = (struct addr){ 0 };
-	if (family == 6) {
-		addr->any.sa_family = AF_INET6;
-		addr->in6.sin6_scope_id = scope;
-		memcpy(&addr->in6.sin6_addr, ip, 16);
-	} else {
-		addr->any.sa_family = AF_INET;
-		memcpy(&addr->in.sin_addr, ip, 4);
-	}
-	addr_set_port(addr, port);
-	return !cursor->bad && (family == 4 || family == 6) && port;
-}
-
 static bool fwd_record_read_endpoint(struct record_cursor *cursor, struct frozen *frozen)
 {
 	uint16_t flags;
 
-	if (!fwd_record_read_address(cursor, &frozen->listen))
+	if (!fwd_record_get_address(cursor, &frozen->listen, false))
 		return false;
 	frozen->guest_port = fwd_record_get16(cursor);
 	flags = fwd_record_get16(cursor);
@@ -68,6 +49,7 @@ static bool fwd_record_read_facts(struct record_cursor *cursor, struct frozen *f
 	uint8_t kind = fwd_record_get8(cursor), phase = fwd_record_get8(cursor);
 	uint16_t flags = fwd_record_get16(cursor);
 
+	frozen->kind = (enum frozen_kind)kind;
 	frozen->phase = (enum frozen_phase)phase;
 	frozen->leaving = flags & CONNECTION_LEAVING;
 	frozen->dials = fwd_record_get16(cursor);
@@ -80,8 +62,8 @@ static bool fwd_record_read_facts(struct record_cursor *cursor, struct frozen *f
 	frozen->settle_ms = fwd_record_get64(cursor);
 	frozen->deadline_ms = fwd_record_get64(cursor);
 	frozen->refused_ms = fwd_record_get64(cursor);
-	return !cursor->bad && kind == FROZEN_ENDPOINT && phase >= FROZEN_HELD && phase <= FROZEN_LINGERING &&
-	       !(flags & ~CONNECTION_LEAVING) && frozen->id && frozen->id <= INT64_MAX;
+	return !cursor->bad && (kind == FROZEN_ENDPOINT || kind == FROZEN_SERVICE) && phase >= FROZEN_HELD &&
+	       phase <= FROZEN_LINGERING && !(flags & ~CONNECTION_LEAVING) && frozen->id && frozen->id <= INT64_MAX;
 }
 
 /* An index of a descriptor becomes that descriptor in the end: fwd_record_claim(). */
@@ -103,10 +85,10 @@ static bool fwd_record_read_which(struct record_reader *reader, struct record_cu
 	uint16_t number = fwd_record_get16(cursor);
 	uint64_t bit = SEEN(tag, number & 1);
 
-	if (cursor->bad || number > GUEST || reader->seen & bit)
+	if (cursor->bad || number > SERVER || reader->seen & bit)
 		return false;
 	reader->seen |= bit;
-	*which = number ? GUEST : CLIENT;
+	*which = number ? SERVER : CLIENT;
 	return true;
 }
 
@@ -191,9 +173,12 @@ static bool fwd_record_read_part(struct record_reader *reader, struct record_pie
 	case TAG_FACTS:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_facts(cursor, frozen);
 	case TAG_CLIENT:
-		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_address(cursor, &frozen->client);
+		return fwd_record_is_first(reader, piece->tag) &&
+		       fwd_record_get_address(cursor, &frozen->client, false);
 	case TAG_ENDPOINT:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_endpoint(cursor, frozen);
+	case TAG_TARGET:
+		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_target(cursor, &frozen->target);
 	case TAG_PEER:
 		return fwd_record_read_peer(reader, cursor, frozen);
 	case TAG_STREAM:
@@ -235,19 +220,20 @@ static bool fwd_record_is_sound(const struct frozen *frozen)
 {
 	const struct frozen_peer *peers = frozen->peers;
 	const struct frozen_stream *streams = frozen->streams;
-	bool empty = fwd_record_stream_is_empty(&streams[CLIENT]) && fwd_record_stream_is_empty(&streams[GUEST]);
+	enum which guest = fwd_guest_end(fwd_frozen_direction(frozen));
+	bool empty = fwd_record_stream_is_empty(&streams[CLIENT]) && fwd_record_stream_is_empty(&streams[SERVER]);
 
 	if (!fwd_record_times_are_sound(frozen) || frozen->client.any.sa_family != frozen->listen.any.sa_family)
 		return false;
 	switch (frozen->phase) {
 	case FROZEN_HELD:
-		return peers[CLIENT].fd >= 0 && peers[GUEST].fd < 0 && empty;
+		return peers[CLIENT].fd >= 0 && peers[SERVER].fd < 0 && empty;
 	case FROZEN_OPEN:
-		return peers[CLIENT].fd >= 0 && peers[GUEST].fd >= 0 && fwd_record_stream_is_sound(&streams[CLIENT]) &&
-		       fwd_record_stream_is_sound(&streams[GUEST]) &&
-		       !(streams[CLIENT].finished && streams[GUEST].finished);
+		return peers[CLIENT].fd >= 0 && peers[SERVER].fd >= 0 && fwd_record_stream_is_sound(&streams[CLIENT]) &&
+		       fwd_record_stream_is_sound(&streams[SERVER]) &&
+		       !(streams[CLIENT].finished && streams[SERVER].finished);
 	case FROZEN_LINGERING:
-		return peers[CLIENT].fd < 0 && peers[GUEST].fd >= 0 && empty;
+		return peers[guest].fd >= 0 && peers[!guest].fd < 0 && empty;
 	}
 	return false;
 }
@@ -290,13 +276,14 @@ static bool fwd_record_claim(struct record_reader *reader, struct frozen *frozen
 	return true;
 }
 
-/* Those that each connection has. */
-static bool fwd_record_has_all(uint64_t seen)
+/* Those that each connection has, and a target where that is not its guest. */
+static bool fwd_record_has_all(uint64_t seen, const struct frozen *frozen)
 {
 	const uint64_t needed = SEEN(TAG_FACTS, 0) | SEEN(TAG_CLIENT, 0) | SEEN(TAG_ENDPOINT, 0) |
-				SEEN(TAG_STREAM, CLIENT) | SEEN(TAG_STREAM, GUEST);
+				SEEN(TAG_STREAM, CLIENT) | SEEN(TAG_STREAM, SERVER);
+	bool has_target = seen & SEEN(TAG_TARGET, 0);
 
-	return (seen & needed) == needed;
+	return (seen & needed) == needed && has_target == (frozen->kind == FROZEN_SERVICE);
 }
 
 static bool fwd_record_read_parts(struct record_reader *reader, struct record_cursor contents, struct frozen *frozen)
@@ -310,7 +297,7 @@ static bool fwd_record_read_parts(struct record_reader *reader, struct record_cu
 			return false;
 		}
 	}
-	if (contents.bad || !fwd_record_has_all(reader->seen) || !fwd_record_is_sound(frozen)) {
+	if (contents.bad || !fwd_record_has_all(reader->seen, frozen) || !fwd_record_is_sound(frozen)) {
 		fwd_record_complain(reader, "a connection whose parts do not agree");
 		return false;
 	}

@@ -12,7 +12,7 @@
  *
  *	head         first in the file: times and counts
  *	route        facts, id, connection ...
- *	connection   facts, client, endpoint, peer ..., stream ..., rest ...
+ *	connection   facts, client, endpoint, target, peer ..., stream ..., rest ...
  *
  * What a reader may do with a version that it does not know:
  * - another major version: nothing; all is lost;
@@ -30,7 +30,7 @@
 
 enum {
 	RECORD_MAJOR = 1,
-	RECORD_MINOR = 0,
+	RECORD_MINOR = 1, /* 0: without connections to services */
 	RECORD_HEADER_SIZE = 24,
 	RECORD_CONNECTIONS_MAX = 16 << 20, /* more are a damage */
 };

@@ -152,11 +152,31 @@ static void fwd_record_put_ends(struct record_writer *writer, const struct froze
 	fwd_record_end(writer, start);
 }
 
+static void fwd_record_put_target(struct record_writer *writer, const struct fwd_target *target)
+{
+	size_t start = fwd_record_begin(writer, TAG_TARGET, PART_NEEDED), path_size = 0;
+	bool source = target->source.any.sa_family;
+
+	if (target->to.any.sa_family == AF_UNIX)
+		path_size = strlen(target->to.path.sun_path);
+	fwd_record_put16(writer, (uint16_t)target->place);
+	fwd_record_put16(writer, (target->proxy_protocol ? TARGET_PROXY : 0) | (source ? TARGET_SOURCE : 0));
+	fwd_record_put32(writer, (uint32_t)path_size);
+	if (path_size)
+		fwd_record_put(writer, target->to.path.sun_path, path_size);
+	else
+		fwd_record_put_address(writer, &target->to.addr);
+	if (source)
+		fwd_record_put_address(writer, &target->source);
+	fwd_record_put_unknown_number(writer);
+	fwd_record_end(writer, start);
+}
+
 static void fwd_record_put_facts(struct record_writer *writer, const struct frozen *frozen)
 {
 	size_t start = fwd_record_begin(writer, TAG_FACTS, 0);
 
-	fwd_record_put8(writer, FROZEN_ENDPOINT);
+	fwd_record_put8(writer, (uint8_t)frozen->kind);
 	fwd_record_put8(writer, (uint8_t)frozen->phase);
 	fwd_record_put16(writer, frozen->leaving ? CONNECTION_LEAVING : 0);
 	fwd_record_put16(writer, frozen->dials);
@@ -219,10 +239,12 @@ static void fwd_record_put_connection(struct record_writer *writer, const struct
 	fwd_record_put_facts(writer, frozen);
 	fwd_record_put_unknown(writer);
 	fwd_record_put_ends(writer, frozen);
+	if (frozen->kind == FROZEN_SERVICE)
+		fwd_record_put_target(writer, &frozen->target);
 	fwd_record_put_peer(writer, frozen, CLIENT);
-	fwd_record_put_peer(writer, frozen, GUEST);
+	fwd_record_put_peer(writer, frozen, SERVER);
 	fwd_record_put_stream(writer, frozen, CLIENT);
-	fwd_record_put_stream(writer, frozen, GUEST);
+	fwd_record_put_stream(writer, frozen, SERVER);
 	fwd_record_end(writer, start);
 }
 

@@ -7,6 +7,8 @@
  * A held client is watched: when it leaves, the hold ends. A client that has sent something and its FIN may still want the
  * answer, so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a
  * moment, for it may want the guest's greeting.
+ *
+ * A guest that asks for a service is held, too, while the service is away for a moment.
  */
 #include "forwarder/connection.h"
 #include "forwarder/fair_share.h"
@@ -29,13 +31,15 @@ static bool fwd_hold_move(struct connection *connection, struct route_side *side
 	fwd_route_side_remove(connection);
 	fwd_route_side_add(side, connection);
 	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
-	return fwd_tally_move(old, side, fwd_route_state_connections(&side->state)) && allowed;
+	return fwd_tally_move(old, side, fwd_route_state_connections(&side->state, DIRECTION_IN)) && allowed;
 }
 
 static void fwd_hold_give_up(struct connection *connection)
 {
 	if (connection->leaving)
 		fwd_connection_close(connection, CLOSE_DONE, 0);
+	else if (connection->direction == DIRECTION_OUT)
+		fwd_connection_close(connection, CLOSE_PROXY_REFUSED, 0);
 	else if (fwd_route_side_has_no_backend(connection->side))
 		fwd_connection_close(connection, CLOSE_NO_SANDBOX, 0);
 	else
@@ -55,7 +59,7 @@ static void fwd_hold_decide(struct connection *connection)
 	}
 
 	const struct route_state *state = &connection->side->state;
-	bool may_dial = fwd_route_state_may_dial(state);
+	bool may_dial = fwd_connection_may_dial(connection);
 
 	if (state->gone)
 		fwd_connection_close(connection, CLOSE_NO_NAMESPACE, 0);
@@ -78,13 +82,15 @@ static void fwd_hold_on_event(struct connection *connection, struct peer *peer, 
 
 	(void)peer;
 	if (error) {
-		fwd_connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
+		fwd_connection_close(connection,
+				     connection->direction == DIRECTION_OUT ? CLOSE_GUEST_RESET : CLOSE_CLIENT_RESET,
+				     error == ECONNRESET ? 0 : error);
 		return;
 	}
 	if (!(events & EPOLLRDHUP) || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
 		return;
 	connection->leaving = true;
-	if (!fwd_route_state_may_dial(&connection->side->state))
+	if (!fwd_connection_may_dial(connection))
 		fwd_connection_close(connection, CLOSE_DONE, 0);
 	else if (connection->deadline_ms > connection->worker->now_ms + LEAVING_MS)
 		connection->deadline_ms = connection->worker->now_ms + LEAVING_MS;
@@ -98,7 +104,7 @@ static void fwd_hold_on_route_changed(struct connection *connection, const struc
 	bool resumes = fwd_route_state_resumes(now, before);
 	enum fwd_close_reason reason;
 
-	if (fwd_route_state_ends_all(now, before, &reason)) {
+	if (fwd_connection_is_ended(connection, before, &reason)) {
 		fwd_connection_close(connection, reason, 0);
 		return;
 	}

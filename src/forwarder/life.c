@@ -20,7 +20,7 @@ static void fwd_life_turn_away(const struct arrival *arrival)
 	int fd = arrival->fd;
 
 	fwd_socket_reset(&fd);
-	fwd_tally_end(arrival->side, CLOSE_ERROR);
+	fwd_tally_end(arrival->side, arrival->endpoint->direction, CLOSE_ERROR);
 	fwd_endpoint_release(arrival->endpoint);
 	fwd_route_side_check_empty(arrival->side);
 }
@@ -36,14 +36,15 @@ void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
 	connection->worker = worker;
 	fwd_route_side_add(arrival->side, connection);
 	connection->endpoint = arrival->endpoint;
+	connection->direction = arrival->endpoint->direction;
 	connection->client = arrival->client;
 	connection->accepted_us = arrival->accepted_us;
 	connection->accepted_ms = arrival->accepted_us / 1000;
 	connection->id = fwd_connection_next_id();
 	connection->deadline_ms = connection->accepted_ms + connection->side->state.limits.connect_deadline_ms;
 	connection->peers[CLIENT] = (struct peer){ .fd = arrival->fd, .which = CLIENT, .writable = true };
-	connection->peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
-	connection->streams[CLIENT].pipe = connection->streams[GUEST].pipe = PIPE_NONE;
+	connection->peers[SERVER] = (struct peer){ .fd = -1, .which = SERVER };
+	connection->streams[CLIENT].pipe = connection->streams[SERVER].pipe = PIPE_NONE;
 	fwd_connection_become(connection, &hold_state);
 
 	/* Accepted before its route was closed, it may come by message after all others ended. */

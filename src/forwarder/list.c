@@ -45,9 +45,10 @@ static void fwd_listing_describe(const struct connection *connection, struct fwd
 {
 	*info = (struct fwd_connection_info){
 		.id = connection->id,
+		.direction = connection->direction,
 		.state = fwd_listing_state_name(connection),
-		.bytes_to_guest = connection->streams[CLIENT].bytes,
-		.bytes_from_guest = connection->streams[GUEST].bytes,
+		.bytes_to_guest = fwd_connection_bytes_to_guest(connection),
+		.bytes_from_guest = fwd_connection_bytes_from_guest(connection),
 		.age_ms = fwd_connection_age_ms(connection),
 		.connect_ms = fwd_connection_connect_ms(connection),
 	};

@@ -31,7 +31,7 @@ void fwd_listeners_pause(struct forwarder *forwarder)
 		if (!listener->udp)
 			fwd_accept_suspend(listener->endpoint);
 	}
-	fwd_accept_wait(forwarder);
+	fwd_wait_for_accepting(forwarder);
 }
 
 void fwd_listeners_resume(struct forwarder *forwarder)
@@ -82,6 +82,26 @@ struct fwd_endpoint *fwd_listeners_find(const struct fwd_route *route, const str
 
 /* ---- Opening ---- */
 
+/*
+ * Guests' own connections get their keepalive later, as a guest that is dialed does: a guest may be paused before it is known whose
+ * connection it is.
+ */
+static unsigned fwd_listener_keepalive_ms(const struct fwd_listener *listener)
+{
+	if (listener->endpoint->direction == DIRECTION_OUT)
+		return 0;
+	return listener->route ? listener->route->state.limits.keepalive_ms
+			       : listener->forwarder->config->forwarder.keepalive_ms;
+}
+
+/* For whom its workers accept. NULL: for the guests that ask for services. */
+static struct fwd_route *fwd_listener_backend(const struct fwd_listener *listener)
+{
+	if (listener->endpoint->direction == DIRECTION_OUT)
+		return NULL;
+	return listener->route ? listener->route : listener->forwarder->no_backend;
+}
+
 /* Made ready for accepting: FD is bound, and may listen already. */
 static int fwd_listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 {
@@ -100,17 +120,13 @@ static int fwd_listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 static int fwd_listener_open_tcp(struct fwd_listener *listener, const struct fwd_listener_options *options,
 				 struct err *err)
 {
-	struct forwarder *forwarder = listener->forwarder;
-	unsigned keepalive_ms =
-	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
 	int fd = options->fd >= 0 ? options->fd : base_bind(&listener->endpoint->listen, SOCK_STREAM, err);
 
 	if (fd < 0)
 		return -1;
-	if (fwd_listener_listen(fd, keepalive_ms, err) < 0)
+	if (fwd_listener_listen(fd, fwd_listener_keepalive_ms(listener), err) < 0)
 		goto fail;
-	if (fwd_accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->no_backend,
-			    fd, err) < 0)
+	if (fwd_accept_open(listener->forwarder, listener->endpoint, fwd_listener_backend(listener), fd, err) < 0)
 		goto fail;
 	listener->fd = fd;
 	return 0;
@@ -158,6 +174,16 @@ static int fwd_listener_open_socket(struct fwd_listener *listener, const struct 
 	return err_set(err, EPROTONOSUPPORT, "protocol");
 }
 
+static struct fwd_endpoint *fwd_listener_endpoint(const struct forwarder *forwarder, const struct addr *listen,
+						  const struct fwd_listener_options *options)
+{
+	size_t shares = fwd_accepting_workers(forwarder);
+
+	if (options->services)
+		return fwd_endpoint_new_out(shares, listen, NULL);
+	return fwd_endpoint_new(shares, listen, options->guest_port, options->proxy_protocol);
+}
+
 struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
 				       const struct fwd_listener_options *options, struct err *err)
 {
@@ -169,8 +195,7 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 		return NULL;
 	}
 	*listener = (struct fwd_listener){ .forwarder = forwarder, .route = route, .fd = -1 };
-	listener->endpoint =
-	    fwd_endpoint_new(fwd_accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
+	listener->endpoint = fwd_listener_endpoint(forwarder, listen, options);
 	if (!listener->endpoint) {
 		err_set(err, ENOMEM, "%s", addr_format(listen, text));
 		goto fail;

@@ -13,7 +13,7 @@ struct fwd_listener {
 	LIST_ENTRY(fwd_listener) link;
 	LIST_ENTRY(fwd_listener) of_route; /* ROUTE's, or that of the route for clients without a backend */
 	struct forwarder *forwarder;
-	struct fwd_route *route; /* NULL: the default endpoint */
+	struct fwd_route *route; /* NULL: the default endpoint, or that which hears of services */
 	struct fwd_endpoint *endpoint;
 	int fd;
 	struct udp_port *udp; /* NULL with TCP; it owns FD */

@@ -16,7 +16,7 @@
 #include "forwarder/connection.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/proxy_header.h"
-#include "forwarder/route_side.h"
+#include "forwarder/route.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
@@ -55,7 +55,9 @@ static enum result fwd_pump_end_by_error(struct connection *connection, const st
 	bool reset = error == ECONNRESET || error == EPIPE;
 
 	if (reset)
-		fwd_connection_close(connection, peer->which == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_GUEST_RESET, 0);
+		fwd_connection_close(
+		    connection,
+		    peer->which == fwd_guest_end(connection->direction) ? CLOSE_GUEST_RESET : CLOSE_CLIENT_RESET, 0);
 	else
 		fwd_connection_close(connection, CLOSE_ERROR, error);
 	return RESULT_CLOSED;
@@ -64,7 +66,7 @@ static enum result fwd_pump_end_by_error(struct connection *connection, const st
 static void fwd_pump_taken(struct work *work, size_t size)
 {
 	struct connection *connection = work->connection;
-	bool to_guest = work->to->which == GUEST;
+	bool to_guest = work->to->which == fwd_guest_end(connection->direction);
 
 	work->stream->bytes += size;
 	work->budget -= size < work->budget ? size : work->budget;
@@ -160,8 +162,8 @@ static enum result fwd_pump_pass_fin_on(struct work *work)
 	work->stream->finished = true;
 	bool last = connection->streams[work->to->which].finished;
 
-	/* The client's last FIN is sent by closing it. */
-	if (!(last && work->to->which == CLIENT) && shutdown(work->to->fd, SHUT_WR) < 0)
+	/* The last FIN to the guest's other side is sent by closing it. */
+	if (!(last && work->to != fwd_connection_guest(connection)) && shutdown(work->to->fd, SHUT_WR) < 0)
 		return fwd_pump_end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
 	if (last) {
 		fwd_connection_close(connection, CLOSE_DONE, 0);
@@ -170,6 +172,14 @@ static enum result fwd_pump_pass_fin_on(struct work *work)
 	connection->half_closed_ms = connection->worker->now_ms;
 	fwd_timeouts_begin(connection);
 	return RESULT_WAIT;
+}
+
+static void fwd_pump_promote(const struct work *work)
+{
+	const struct connection *connection = work->connection;
+	bool in_sandbox = work->from->which == SERVER && connection->direction == DIRECTION_IN;
+
+	fwd_stream_promote(connection->worker, work->stream, work->from, work->to, in_sandbox);
 }
 
 static enum result fwd_pump_copy(struct work *work)
@@ -186,7 +196,7 @@ static enum result fwd_pump_copy(struct work *work)
 	if (size < 0)
 		return fwd_pump_end_by_error(work->connection, work->from, errno);
 	if (size == COPY_SIZE)
-		fwd_stream_promote(work->connection->worker, work->stream, work->from, work->to);
+		fwd_pump_promote(work);
 	else if (!work->from->special)
 		work->from->readable = false;
 	return fwd_pump_send_buffer(work, (size_t)size);
@@ -259,13 +269,15 @@ static bool fwd_pump_run_stream(struct connection *connection, enum which from)
 
 /* ---- The connection ---- */
 
-/* The header is the first thing that the guest gets. 0, or -1: no memory. */
+/* The header is the first thing that the server gets. A service learns from it which sandbox asks. 0, or -1: no memory. */
 static int fwd_pump_put_proxy_header(struct connection *connection)
 {
+	const struct route_side *side = connection->side;
 	char header[PROXY_HEADER_MAX];
-	size_t size;
+	size_t size = fwd_proxy_header_write(&connection->client, &connection->endpoint->listen, header);
 
-	size = fwd_proxy_header_write(&connection->client, &connection->endpoint->listen, header);
+	if (connection->direction == DIRECTION_OUT)
+		size = fwd_proxy_header_add_sandbox(header, size, side->route->id, side->state.name);
 	return fwd_stream_keep_rest(&connection->streams[CLIENT], header, size);
 }
 
@@ -275,13 +287,14 @@ static void fwd_pump_run(struct connection *connection)
 	const struct route_state *state = &connection->side->state;
 
 	if (state->up && !state->paused && fwd_pump_run_stream(connection, CLIENT))
-		fwd_pump_run_stream(connection, GUEST);
+		fwd_pump_run_stream(connection, SERVER);
 }
 
 void fwd_pump_begin(struct connection *connection)
 {
 	connection->connected_ms = connection->active_ms = connection->worker->now_ms;
-	fwd_tally_connect(connection->worker, connection->accepted_us);
+	if (connection->direction == DIRECTION_IN)
+		fwd_tally_connect(connection->worker, connection->accepted_us);
 	if (connection->endpoint->proxy_protocol && fwd_pump_put_proxy_header(connection) < 0) {
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;

@@ -52,6 +52,26 @@ uint64_t fwd_record_get64(struct record_cursor *cursor)
 	return le64toh(value);
 }
 
+bool fwd_record_get_address(struct record_cursor *cursor, struct addr *addr, bool any_port)
+{
+	uint16_t family = fwd_record_get16(cursor), port = fwd_record_get16(cursor);
+	uint32_t scope = fwd_record_get32(cursor);
+	uint8_t ip[16];
+
+	fwd_record_get(cursor, ip, sizeof(ip));
+	*addr = (struct addr){ 0 };
+	if (family == 6) {
+		addr->any.sa_family = AF_INET6;
+		addr->in6.sin6_scope_id = scope;
+		memcpy(&addr->in6.sin6_addr, ip, 16);
+	} else {
+		addr->any.sa_family = AF_INET;
+		memcpy(&addr->in.sin_addr, ip, 4);
+	}
+	addr_set_port(addr, port);
+	return !cursor->bad && (family == 4 || family == 6) && (port || any_port);
+}
+
 bool fwd_record_next(struct record_cursor *cursor, struct record_piece *piece)
 {
 	size_t size;

@@ -4,6 +4,8 @@
 
 /* Taking a record's numbers and parts, from the first to the last, never beyond its end. Pure; any thread. */
 
+#include "base/addr.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +35,9 @@ uint8_t fwd_record_get8(struct record_cursor *cursor);
 uint16_t fwd_record_get16(struct record_cursor *cursor);
 uint32_t fwd_record_get32(struct record_cursor *cursor);
 uint64_t fwd_record_get64(struct record_cursor *cursor);
+
+/* The next address. False: it cannot be right, and ADDR is undefined. One without a port can be, where ANY_PORT says so. */
+bool fwd_record_get_address(struct record_cursor *cursor, struct addr *addr, bool any_port);
 
 /* The next part. False: there is none, or CURSOR is bad. The last one may be cut, and CURSOR is bad then. */
 bool fwd_record_next(struct record_cursor *cursor, struct record_piece *piece);

@@ -25,6 +25,7 @@ enum record_tag {
 	TAG_PEER = 35,
 	TAG_STREAM = 36,
 	TAG_REST = 37,
+	TAG_TARGET = 38, /* of a connection to a service, and of no other */
 
 	TAG_UNKNOWN = 0x7e00, /* never used, so that tests may */
 };
@@ -35,6 +36,7 @@ enum { PART_NEEDED = 1 }; /* a reader that does not know the tag cannot use what
 enum { ROUTE_PAUSED = 1 };
 enum { CONNECTION_LEAVING = 1 };
 enum { ENDPOINT_PROXY = 1 };
+enum { TARGET_PROXY = 1, TARGET_SOURCE = 2 };
 enum { PEER_SPECIAL = 1, PEER_ENDED = 2 };
 enum { STREAM_BULK = 1, STREAM_BOUNDED = 2, STREAM_FINISHED = 4 };
 

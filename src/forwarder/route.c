@@ -33,12 +33,26 @@ static void fwd_route_take_common_limits(struct fwd_route *route, struct route_s
 {
 	const struct config *config = route->forwarder->config;
 
+	state->connections_out = config->egress.connections;
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
 	state->connections_for_all = config->forwarder.connections;
 	/* Clients that wait for a default sandbox are no sandbox's. */
 	state->connections_unless_limited = route->id[0] ? config->forwarder.sandbox_connections : 0;
 	state->udp_flows = config->forwarder.udp_flows;
 	state->udp_flows_per_client = config->forwarder.udp_flows_per_client;
+}
+
+/* All that a worker may need which accepts what the guest asks for: it must not lack memory for it then. 0 or -1. */
+static int fwd_route_make_sides(struct fwd_route *route)
+{
+	const struct forwarder *forwarder = route->forwarder;
+	size_t count = forwarder->services.count ? fwd_accepting_workers(forwarder) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!fwd_route_side_at(route, i))
+			return -1;
+	}
+	return 0;
 }
 
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
@@ -65,12 +79,21 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	LIST_INIT(&route->probes);
 	LIST_INIT(&route->listeners);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
+	if (fwd_route_make_sides(route) < 0) {
+		fwd_route_destroy(route);
+		return NULL;
+	}
 	return route;
 }
 
 void fwd_route_set_guest(struct fwd_route *route, uint32_t ip)
 {
 	route->guest_ip = ip;
+}
+
+void fwd_route_set_source(struct fwd_route *route, uint32_t ip)
+{
+	fwd_sources_set(route, ip);
 }
 
 /* A listener may outlive its route, and accepts for nobody then. */
@@ -87,6 +110,7 @@ static void fwd_route_leave_listeners(struct fwd_route *route)
 void fwd_route_destroy(struct fwd_route *route)
 {
 	fwd_route_leave_listeners(route);
+	fwd_sources_set(route, 0);
 	fwd_probe_detach_all(route);
 	if (route->holds_namespace)
 		fwd_share_hold(route->forwarder, -1);
@@ -353,6 +377,10 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 	}
 	if (forwarder->default_route == route)
 		fwd_set_default(forwarder, NULL);
+	if (route->source_ip) {
+		fwd_sources_set(route, 0);
+		fwd_wait_for_accepting(forwarder);
+	}
 	fwd_probe_detach_all(route);
 	fwd_thaw_wait_drop(forwarder, route->id, reason);
 	route->dying = true;

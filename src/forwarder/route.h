@@ -14,10 +14,12 @@
 /* A route. Main thread's, except where a member says otherwise. */
 struct fwd_route {
 	LIST_ENTRY(fwd_route) link;
+	LIST_ENTRY(fwd_route) of_source; /* sources.h; unless SOURCE_IP is 0 */
 	struct forwarder *forwarder;
 	char *id; /* "": holds the clients of the default endpoint while that has no backend. Constant: any thread */
 	unsigned slot;
 	uint32_t guest_ip;   /* host order; constant once it has a namespace: any thread */
+	uint32_t source_ip;  /* host order, of the guest as the host sees it; under the lock of sources.h; 0: none */
 	size_t first_worker; /* of those that accept for it */
 
 	pthread_mutex_t lock;
@@ -42,6 +44,9 @@ struct fwd_route {
 #define F_SIDE(side)                                                                                                   \
 	F_STR("sandbox", (side)->route->id[0] ? (side)->route->id : NULL),                                             \
 	    F_STR("name", (side)->state.name[0] ? (side)->state.name : NULL)
+
+/* The value of a field `direction`, which only the rarer one has. */
+#define F_DIRECTION(direction) ((direction) == DIRECTION_OUT ? fwd_direction_name(direction) : NULL)
 
 /* The share of WORKER, made if need be. NULL only for lack of memory. */
 struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker);

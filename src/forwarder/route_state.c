@@ -5,8 +5,10 @@
  */
 #include "forwarder/route_state.h"
 
-unsigned fwd_route_state_connections(const struct route_state *state)
+unsigned fwd_route_state_connections(const struct route_state *state, enum fwd_direction direction)
 {
+	if (direction == DIRECTION_OUT)
+		return state->connections_out;
 	return state->limits.connections ? state->limits.connections : state->connections_unless_limited;
 }
 

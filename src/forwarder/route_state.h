@@ -26,6 +26,7 @@ struct route_state {
 	unsigned refused_grace_ms;
 	unsigned connections_for_all;             /* of all routes together; 0: no limit */
 	unsigned connections_unless_limited;      /* of a route without a limit of its own; 0: no limit */
+	unsigned connections_out;                 /* of the guest itself, to services; 0: no limit */
 	unsigned udp_flows, udp_flows_per_client; /* of one endpoint, of one client's address there */
 	struct limits limits;
 	char name[FWD_NAME_MAX + 1]; /* of the sandbox, for the log; "": none */
@@ -33,8 +34,8 @@ struct route_state {
 	uint64_t pace;               /* bytes a second that a client is sent at most; 0: no limit */
 };
 
-/* The most connections at once; 0: no limit. */
-unsigned fwd_route_state_connections(const struct route_state *state);
+/* The most connections at once in DIRECTION; 0: no limit. */
+unsigned fwd_route_state_connections(const struct route_state *state, enum fwd_direction direction);
 
 /* Whether the guest may be dialed. */
 bool fwd_route_state_may_dial(const struct route_state *state);

@@ -7,6 +7,8 @@
  */
 #include "forwarder/socket.h"
 
+#include "base/addr.h"
+
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,6 +17,10 @@
 
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44 /* linux/tcp.h */
+#endif
+
+#ifndef SO_ORIGINAL_DST
+#define SO_ORIGINAL_DST 80 /* linux/netfilter_ipv4.h */
 #endif
 
 enum {
@@ -41,6 +47,14 @@ int fwd_socket_cookie(int fd, uint64_t *cookie)
 
 	*cookie = 0;
 	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &size);
+}
+
+int fwd_socket_original(int fd, struct addr *addr)
+{
+	socklen_t size = sizeof(addr->in);
+
+	*addr = (struct addr){ 0 };
+	return getsockopt(fd, IPPROTO_IP, SO_ORIGINAL_DST, &addr->in, &size);
 }
 
 void fwd_socket_reset(int *fd)

@@ -16,6 +16,11 @@ void fwd_socket_end_by_reset(int fd, bool reset);
 /* A number that no other socket has until the host boots. 0, or -1 with errno: FD is no socket. */
 int fwd_socket_cookie(int fd, uint64_t *cookie);
 
+struct addr;
+
+/* The address that its client connected to, before the kernel redirected it here. IPv4. 0, or -1 with errno: it was not tracked. */
+int fwd_socket_original(int fd, struct addr *addr);
+
 /* The error that the socket reports, as an errno; 0: none. Reading it clears it. */
 int fwd_socket_error(int fd);
 

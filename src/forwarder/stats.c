@@ -42,8 +42,21 @@ const char *fwd_close_reason_name(enum fwd_close_reason reason)
 		return "shutdown";
 	case CLOSE_HANDOVER_LOST:
 		return "handover-lost";
+	case CLOSE_PROXY_REFUSED:
+		return "proxy-refused";
 	case CLOSE_ERROR:
 		return "error";
+	}
+	return "unknown";
+}
+
+const char *fwd_direction_name(enum fwd_direction direction)
+{
+	switch (direction) {
+	case DIRECTION_IN:
+		return "in";
+	case DIRECTION_OUT:
+		return "out";
 	}
 	return "unknown";
 }

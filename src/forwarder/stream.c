@@ -96,9 +96,10 @@ void fwd_stream_take_pipe(struct route_side *side, struct stream *stream, int re
  *
  * A buffer that was set is offered whole at once. A buffer that grows by itself stays as small as a reader who keeps up needs, in
  * the processor's cache, and one stream through a TAP was 1.2 times as fast so. The only bulk stream may grow by itself if it
- * comes from a guest, because the sandbox's namespace limits what it grows to.
+ * comes from a dialed guest, because the sandbox's namespace limits what it grows to.
  */
-static void fwd_stream_bound_buffers(struct worker *worker, const struct peer *from, const struct peer *to)
+static void fwd_stream_bound_buffers(struct worker *worker, const struct peer *from, const struct peer *to,
+				     bool may_grow)
 {
 	bool only;
 	size_t streams = fwd_tally_bulk_begin(worker, &only);
@@ -106,18 +107,19 @@ static void fwd_stream_bound_buffers(struct worker *worker, const struct peer *f
 	size_t size = share > BUFFER_MAX ? BUFFER_MAX : share < BUFFER_MIN ? BUFFER_MIN : share;
 	int receive = (int)(size / 2); /* the kernel doubles it, socket(7) */
 	int unsent = (int)(size / 2);  /* bytes that the kernel takes beyond what the receiver's window admits */
-	bool grows = only && from->which == GUEST;
+	bool grows = only && may_grow;
 
 	if (!grows && setsockopt(from->fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
 		setsockopt(from->fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
 	setsockopt(to->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
-void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to)
+void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to,
+			bool may_grow)
 {
 	stream->bulk = true;
 	if (!stream->bounded)
-		fwd_stream_bound_buffers(worker, from, to);
+		fwd_stream_bound_buffers(worker, from, to, may_grow);
 	stream->bounded = true;
 }
 

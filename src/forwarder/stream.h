@@ -4,6 +4,7 @@
 
 /* The two halves of a connection: its sockets (peers) and the bytes each way (streams). The worker's thread. */
 
+#include "forwarder/forwarder.h"
 #include "forwarder/pipe_pool.h"
 #include "forwarder/poller.h"
 
@@ -15,9 +16,15 @@ struct route_side;
 struct worker;
 
 enum which {
-	CLIENT,
-	GUEST,
+	CLIENT, /* who connected: a client of the guest, or the guest itself */
+	SERVER, /* who was dialed: the guest, or the service that it asked for */
 };
+
+/* The end that is the guest's. The other one is its client's, or that of the service that it asked for. */
+static inline enum which fwd_guest_end(enum fwd_direction direction)
+{
+	return direction == DIRECTION_OUT ? CLIENT : SERVER;
+}
 
 /* One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is ever re-armed. */
 struct peer {
@@ -69,8 +76,12 @@ void fwd_stream_take_pipe(struct route_side *side, struct stream *stream, int re
 /* Its buffers were bounded by the former run. */
 void fwd_stream_take_bounds(struct worker *worker, struct stream *stream);
 
-/* Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. */
-void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
+/*
+ * Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. MAY_GROW: FROM's buffer lies in
+ * a sandbox's namespace, which limits it.
+ */
+void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to,
+			bool may_grow);
 
 /* Gives back all that STREAM holds. */
 void fwd_stream_drop(struct route_side *side, struct stream *stream);

@@ -53,23 +53,22 @@ static void fwd_tally_count_end(struct worker *worker, enum fwd_close_reason rea
 
 /* ---- Admission ---- */
 
-/* The connections of ROUTE are one more, which may make it busy: how many they were. */
-static size_t fwd_tally_route_up(struct fwd_route *route)
+/* The connections of ROUTE are one more, which may make it busy: how many there were in DIRECTION. */
+static size_t fwd_tally_route_up(struct fwd_route *route, enum fwd_direction direction)
 {
-	size_t before = atomic_fetch_add_explicit(&route->tally.connections, 1, memory_order_relaxed);
-
-	if (!before)
+	if (!atomic_fetch_add_explicit(&route->tally.connections, 1, memory_order_relaxed))
 		fwd_tally_up(&route->forwarder->tally.busy_routes);
-	return before;
+	return atomic_fetch_add_explicit(&route->tally.directed[direction], 1, memory_order_relaxed);
 }
 
-static void fwd_tally_route_down(struct fwd_route *route)
+static void fwd_tally_route_down(struct fwd_route *route, enum fwd_direction direction)
 {
+	fwd_tally_down(&route->tally.directed[direction]);
 	if (atomic_fetch_sub_explicit(&route->tally.connections, 1, memory_order_relaxed) == 1)
 		fwd_tally_down(&route->forwarder->tally.busy_routes);
 }
 
-bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit)
+bool fwd_tally_admit(struct fwd_route *route, enum fwd_direction direction, unsigned limit_for_all, unsigned limit)
 {
 	atomic_size_t *all = &route->forwarder->tally.connections;
 
@@ -77,17 +76,17 @@ bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned l
 		fwd_tally_down(all);
 		return false;
 	}
-	if (fwd_tally_route_up(route) >= limit && limit) {
-		fwd_tally_route_down(route);
+	if (fwd_tally_route_up(route, direction) >= limit && limit) {
+		fwd_tally_route_down(route, direction);
 		fwd_tally_down(all);
 		return false;
 	}
 	return true;
 }
 
-void fwd_tally_withdraw(struct fwd_route *route)
+void fwd_tally_withdraw(struct fwd_route *route, enum fwd_direction direction)
 {
-	fwd_tally_route_down(route);
+	fwd_tally_route_down(route, direction);
 	fwd_tally_down(&route->forwarder->tally.connections);
 }
 
@@ -159,10 +158,10 @@ size_t fwd_tally_held(const struct route_side *side)
 bool fwd_tally_move(struct route_side *from, struct route_side *to, unsigned limit)
 {
 	fwd_tally_down(&from->tally.held);
-	fwd_tally_route_down(from->route);
+	fwd_tally_route_down(from->route, DIRECTION_IN);
 	fwd_tally_up(&to->tally.held);
 	atomic_fetch_add_explicit(&to->route->tally.total, 1, memory_order_relaxed);
-	return fwd_tally_route_up(to->route) < limit || !limit;
+	return fwd_tally_route_up(to->route, DIRECTION_IN) < limit || !limit;
 }
 
 void fwd_tally_connect(struct worker *worker, uint64_t accepted_us)
@@ -214,16 +213,16 @@ void fwd_tally_pipe_back(struct route_side *side)
 	fwd_tally_down(&side->route->tally.pipes);
 }
 
-void fwd_tally_leave(struct route_side *side)
+void fwd_tally_leave(struct route_side *side, enum fwd_direction direction)
 {
-	fwd_tally_route_down(side->route);
+	fwd_tally_route_down(side->route, direction);
 	fwd_tally_down(&side->route->forwarder->tally.connections);
 	fwd_tally_down(&side->worker->tally.load);
 }
 
-void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
+void fwd_tally_end(struct route_side *side, enum fwd_direction direction, enum fwd_close_reason reason)
 {
-	fwd_tally_leave(side);
+	fwd_tally_leave(side, direction);
 	fwd_tally_count_end(side->worker, reason);
 }
 
@@ -246,7 +245,7 @@ void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
 {
 	fwd_tally_down(&side->route->tally.flows);
 	fwd_tally_down(&side->route->forwarder->tally.flows);
-	fwd_tally_end(side, reason);
+	fwd_tally_end(side, DIRECTION_IN, reason);
 }
 
 void fwd_tally_lose(struct route_side *side, unsigned count)

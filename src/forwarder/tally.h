@@ -34,6 +34,7 @@ struct tally {
 struct route_tally {
 	_Atomic uint64_t total;    /* connections ever */
 	atomic_size_t connections; /* accepted and not yet ended; UDP flows too */
+	atomic_size_t directed[2]; /* the same by enum fwd_direction: each has a limit of its own */
 	atomic_size_t flows;       /* of these, UDP */
 	atomic_size_t pipes;       /* lent to its streams */
 };
@@ -62,13 +63,13 @@ struct worker_tally {
 /* ---- Admission: any thread ---- */
 
 /*
- * Whether one more connection to ROUTE stays within both limits; 0: no limit. It is counted in the same step, so that no other
- * thread takes the same place.
+ * Whether one more connection of ROUTE in DIRECTION stays within both limits: LIMIT_FOR_ALL, of all routes and both directions, and
+ * LIMIT, of the route in that direction; 0: no limit. It is counted in the same step, so that no other thread takes the same place.
  */
-bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit);
+bool fwd_tally_admit(struct fwd_route *route, enum fwd_direction direction, unsigned limit_for_all, unsigned limit);
 
 /* Takes that back: the connection, or flow, could not be made. */
-void fwd_tally_withdraw(struct fwd_route *route);
+void fwd_tally_withdraw(struct fwd_route *route, enum fwd_direction direction);
 
 /* A connection, or a run of datagrams, that no limit admitted. */
 void fwd_tally_refuse(struct forwarder *forwarder);
@@ -90,9 +91,9 @@ void fwd_tally_return(struct route_side *side);
 void fwd_tally_miss(struct route_side *side);
 
 /* It leaves, to the next run of weftd, and counts as ended by no reason. */
-void fwd_tally_leave(struct route_side *side);
+void fwd_tally_leave(struct route_side *side, enum fwd_direction direction);
 
-/* COUNT connections of the former run were reset for REASON, before they came to a side. Any thread. */
+/* COUNT connections were reset for REASON before they came to a side: the former run's, or of no sandbox. Any thread. */
 void fwd_tally_drop(struct forwarder *forwarder, enum fwd_close_reason reason, size_t count);
 
 /* It waits for the guest's answer, or does so no longer. */
@@ -123,7 +124,7 @@ void fwd_tally_pipe_lent(struct route_side *side);
 void fwd_tally_pipe_back(struct route_side *side);
 
 /* It has ended: the last counter to change, so that a reader who sees it counted as ended finds it in no other sum. */
-void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason);
+void fwd_tally_end(struct route_side *side, enum fwd_direction direction, enum fwd_close_reason reason);
 
 /* ---- A UDP flow's life ---- */
 

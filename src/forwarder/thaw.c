@@ -88,13 +88,23 @@ static struct route_state fwd_thaw_state_before(const struct fwd_route *route, c
 
 /* ---- Endpoints ---- */
 
+static bool fwd_thaw_is_its_endpoint(const struct fwd_endpoint *endpoint, const struct frozen *frozen)
+{
+	enum fwd_direction direction = fwd_frozen_direction(frozen);
+
+	if (endpoint->direction != direction || !addr_equal(&endpoint->listen, &frozen->listen))
+		return false;
+	if (direction == DIRECTION_OUT)
+		return fwd_target_equal(&endpoint->target, &frozen->target);
+	return endpoint->guest_port == frozen->guest_port && endpoint->proxy_protocol == frozen->proxy_protocol;
+}
+
 static struct fwd_endpoint *fwd_thaw_find_former(const struct thaw_sorting *sorting, const struct frozen *frozen)
 {
 	for (size_t i = 0; i < sorting->endpoints.count; i++) {
 		struct fwd_endpoint *endpoint = sorting->endpoints.items[i];
 
-		if (addr_equal(&endpoint->listen, &frozen->listen) && endpoint->guest_port == frozen->guest_port &&
-		    endpoint->proxy_protocol == frozen->proxy_protocol)
+		if (fwd_thaw_is_its_endpoint(endpoint, frozen))
 			return endpoint;
 	}
 	return NULL;
@@ -106,7 +116,10 @@ static struct fwd_endpoint *fwd_thaw_make_former(struct thaw_sorting *sorting, c
 
 	if (!place)
 		return NULL;
-	*place = fwd_endpoint_new(0, &frozen->listen, frozen->guest_port, frozen->proxy_protocol);
+	if (fwd_frozen_direction(frozen) == DIRECTION_OUT)
+		*place = fwd_endpoint_new_out(0, &frozen->listen, &frozen->target);
+	else
+		*place = fwd_endpoint_new(0, &frozen->listen, frozen->guest_port, frozen->proxy_protocol);
 	if (!*place) {
 		sorting->endpoints.count--;
 		return NULL;
@@ -115,11 +128,23 @@ static struct fwd_endpoint *fwd_thaw_make_former(struct thaw_sorting *sorting, c
 	return *place;
 }
 
-/* The listener's, or one without a listener. NULL for lack of memory. */
+/* As this run has it; NULL: it does not. A guest that waits for a service is led to where that is now. */
+static struct fwd_endpoint *fwd_thaw_find_present(const struct fwd_route *route, const struct frozen *frozen)
+{
+	struct fwd_endpoint *service;
+
+	if (fwd_frozen_direction(frozen) == DIRECTION_IN)
+		return fwd_listeners_find(route, &frozen->listen, frozen->guest_port, frozen->proxy_protocol);
+	service = fwd_services_find(route->forwarder, &frozen->listen);
+	if (!service || (frozen->phase != FROZEN_HELD && !fwd_target_equal(&service->target, &frozen->target)))
+		return NULL;
+	return service;
+}
+
+/* The present one, or one without a listener. NULL for lack of memory. */
 static struct fwd_endpoint *fwd_thaw_endpoint(struct thaw_sorting *sorting, const struct frozen *frozen)
 {
-	struct fwd_endpoint *endpoint =
-	    fwd_listeners_find(sorting->route, &frozen->listen, frozen->guest_port, frozen->proxy_protocol);
+	struct fwd_endpoint *endpoint = fwd_thaw_find_present(sorting->route, frozen);
 
 	if (!endpoint)
 		endpoint = fwd_thaw_find_former(sorting, frozen);
@@ -171,7 +196,7 @@ static struct thaw_letter *fwd_thaw_letter(struct thaw_sorting *sorting, size_t 
 static size_t fwd_thaw_choose_worker(const struct fwd_route *route)
 {
 	const struct forwarder *forwarder = route->forwarder;
-	size_t count = fwd_accept_workers(forwarder), best = route->first_worker % forwarder->worker_count;
+	size_t count = fwd_accepting_workers(forwarder), best = route->first_worker % forwarder->worker_count;
 
 	for (size_t i = 1; i < count; i++) {
 		size_t index = (route->first_worker + i) % forwarder->worker_count;
@@ -195,7 +220,7 @@ static bool fwd_thaw_sort_one(struct thaw_sorting *sorting, struct frozen *froze
 	item->frozen = *frozen;
 	item->endpoint = fwd_endpoint_reference(endpoint);
 	fwd_share_hold(route->forwarder, -(int)fwd_frozen_fds(frozen));
-	fwd_tally_admit(route, 0, 0);
+	fwd_tally_admit(route, fwd_frozen_direction(frozen), 0, 0);
 	fwd_tally_return(letter->side);
 	return true;
 }
@@ -217,6 +242,13 @@ static void fwd_thaw_send(struct thaw_sorting *sorting)
 	free(sorting->letters);
 }
 
+/* Whether it waits for a service that this run does not have. */
+static bool fwd_thaw_is_withdrawn(const struct fwd_route *route, const struct frozen *frozen)
+{
+	return frozen->phase == FROZEN_HELD && fwd_frozen_direction(frozen) == DIRECTION_OUT &&
+	       !fwd_thaw_find_present(route, frozen);
+}
+
 static void fwd_thaw_group(struct fwd_route *route, struct frozen_route *frozen)
 {
 	struct thaw_sorting sorting = { .thaw = route->forwarder->thaw,
@@ -226,8 +258,12 @@ static void fwd_thaw_group(struct fwd_route *route, struct frozen_route *frozen)
 
 	sorting.letters = calloc(route->forwarder->worker_count, sizeof(*sorting.letters));
 	for (size_t i = 0; i < frozen->count; i++) {
-		if (!sorting.letters || !fwd_thaw_sort_one(&sorting, &frozen->items[i]))
-			fwd_thaw_wait_reset(sorting.thaw, frozen, &frozen->items[i], CLOSE_HANDOVER_LOST);
+		struct frozen *item = &frozen->items[i];
+
+		if (fwd_thaw_is_withdrawn(route, item))
+			fwd_thaw_wait_reset(sorting.thaw, frozen, item, CLOSE_UNREGISTERED);
+		else if (!sorting.letters || !fwd_thaw_sort_one(&sorting, item))
+			fwd_thaw_wait_reset(sorting.thaw, frozen, item, CLOSE_HANDOVER_LOST);
 	}
 	if (sorting.letters)
 		fwd_thaw_send(&sorting);

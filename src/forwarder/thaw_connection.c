@@ -53,8 +53,8 @@ static bool fwd_thaw_prove_peer(const struct frozen_peer *peer)
 
 static bool fwd_thaw_prove(const struct frozen *frozen, uint64_t age_us)
 {
-	return fwd_thaw_prove_peer(&frozen->peers[CLIENT]) && fwd_thaw_prove_peer(&frozen->peers[GUEST]) &&
-	       fwd_thaw_prove_stream(&frozen->streams[CLIENT]) && fwd_thaw_prove_stream(&frozen->streams[GUEST]) &&
+	return fwd_thaw_prove_peer(&frozen->peers[CLIENT]) && fwd_thaw_prove_peer(&frozen->peers[SERVER]) &&
+	       fwd_thaw_prove_stream(&frozen->streams[CLIENT]) && fwd_thaw_prove_stream(&frozen->streams[SERVER]) &&
 	       age_us < clock_now_us();
 }
 
@@ -131,7 +131,7 @@ static void fwd_thaw_begin_held(struct connection *connection, const struct rout
 static void fwd_thaw_begin_open(struct connection *connection, const struct route_state *before)
 {
 	if (fwd_connection_watch(connection, &connection->peers[CLIENT]) < 0 ||
-	    fwd_connection_watch(connection, &connection->peers[GUEST]) < 0) {
+	    fwd_connection_watch(connection, &connection->peers[SERVER]) < 0) {
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
@@ -144,7 +144,7 @@ static void fwd_thaw_begin_open(struct connection *connection, const struct rout
 
 static void fwd_thaw_begin_lingering(struct connection *connection, const struct route_state *before)
 {
-	if (fwd_connection_watch(connection, &connection->peers[GUEST]) < 0) {
+	if (fwd_connection_watch(connection, fwd_connection_guest(connection)) < 0) {
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
@@ -176,15 +176,16 @@ static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_ite
 	connection->worker = side->worker;
 	fwd_route_side_add(side, connection);
 	connection->endpoint = item->endpoint;
+	connection->direction = item->endpoint->direction;
 	connection->id = frozen->id;
 	connection->client = frozen->client;
 	connection->leaving = frozen->leaving;
 	connection->dials = frozen->dials;
 	connection->error = frozen->error;
 	connection->peers[CLIENT] = fwd_thaw_peer(&frozen->peers[CLIENT], CLIENT);
-	connection->peers[GUEST] = fwd_thaw_peer(&frozen->peers[GUEST], GUEST);
+	connection->peers[SERVER] = fwd_thaw_peer(&frozen->peers[SERVER], SERVER);
 	fwd_thaw_stream(side, &frozen->streams[CLIENT], &connection->streams[CLIENT]);
-	fwd_thaw_stream(side, &frozen->streams[GUEST], &connection->streams[GUEST]);
+	fwd_thaw_stream(side, &frozen->streams[SERVER], &connection->streams[SERVER]);
 	fwd_thaw_times(connection, frozen, age_us);
 	fwd_connection_become(connection, thaw_phases[frozen->phase].state);
 	return connection;
@@ -193,13 +194,16 @@ static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_ite
 static void fwd_thaw_turn_away(struct route_side *side, struct thaw_item *item)
 {
 	fwd_frozen_reset(&item->frozen);
-	fwd_tally_end(side, CLOSE_HANDOVER_LOST);
+	fwd_tally_end(side, item->endpoint->direction, CLOSE_HANDOVER_LOST);
 	fwd_endpoint_release(item->endpoint);
 }
 
-static bool fwd_thaw_ends(const struct thaw_verdict *verdict, enum frozen_phase phase)
+/* As fwd_connection_is_ended() has it, a client that is held takes no part in the guest's flows. */
+static bool fwd_thaw_ends(const struct thaw_verdict *verdict, const struct connection *connection)
 {
-	return verdict->all_end || (verdict->flows_end && phase != FROZEN_HELD);
+	bool flow = connection->direction == DIRECTION_OUT || fwd_connection_phase(connection) != CONNECTION_HELD;
+
+	return verdict->all_end || (verdict->flows_end && flow);
 }
 
 /* Whether it lives. */
@@ -218,7 +222,7 @@ static bool fwd_thaw_revive(struct thaw_letter *letter, struct thaw_item *item)
 		fwd_connection_close(connection, CLOSE_HANDOVER_LOST, 0);
 		return false;
 	}
-	if (fwd_thaw_ends(&letter->verdict, phase)) {
+	if (fwd_thaw_ends(&letter->verdict, connection)) {
 		fwd_connection_close(connection, letter->verdict.reason, 0);
 		return false;
 	}

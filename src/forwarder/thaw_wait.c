@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "forwarder/core.h"
+#include "forwarder/route.h"
 #include "forwarder/worker.h"
 
 #include <stdlib.h>
@@ -86,13 +87,15 @@ static void fwd_thaw_wait_log(const struct frozen_route *route, const struct fro
 			      enum fwd_close_reason reason)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
+	enum fwd_direction direction = fwd_frozen_direction(frozen);
+	enum which guest = fwd_guest_end(direction);
 
 	if (!log_limit_allows(&fwd_end_lines, LOG_INFO_LEVEL, "connection ended", route->id))
 		return;
 	log_info("connection ended", F_STR("sandbox", route->id[0] ? route->id : NULL),
-		 F_STR("endpoint", addr_format(&frozen->listen, listen)),
+		 F_STR("direction", F_DIRECTION(direction)), F_STR("endpoint", addr_format(&frozen->listen, listen)),
 		 F_STR("client", addr_format(&frozen->client, client)), F_STR("reason", fwd_close_reason_name(reason)),
-		 F_UINT("to_guest", frozen->streams[CLIENT].bytes), F_UINT("from_guest", frozen->streams[GUEST].bytes),
+		 F_UINT("to_guest", frozen->streams[!guest].bytes), F_UINT("from_guest", frozen->streams[guest].bytes),
 		 F_UINT("duration_ms", frozen->age_us / 1000));
 }
 

@@ -3,8 +3,8 @@
  * The timeouts of an open connection: settled, idle for too long, half closed for too long. One entry on the coarse wheel serves
  * all. When it expires the due times are computed anew, so that passing bytes touch no timer.
  *
- * Keepalive is set on the guest's socket only once a connection is settled, because most live for milliseconds and it takes four
- * system calls. (The client's socket inherits it from the listener.)
+ * Keepalive is set on the server's socket only once a connection is settled, because most live for milliseconds and it takes four
+ * system calls. (A guest's client's socket inherits it from the listener.)
  */
 #include "forwarder/connection.h"
 #include "forwarder/route_side.h"
@@ -32,6 +32,16 @@ static uint64_t fwd_timeouts_half_closed_due(const struct connection *connection
 	return half_closed_ms && connection->half_closed_ms ? connection->half_closed_ms + half_closed_ms : WHEEL_NEVER;
 }
 
+/* On those of its sockets that have none from their listener. */
+static void fwd_timeouts_set_keepalive(const struct connection *connection)
+{
+	unsigned keepalive_ms = connection->side->state.limits.keepalive_ms;
+
+	fwd_socket_set_keepalive(connection->peers[SERVER].fd, keepalive_ms);
+	if (connection->direction == DIRECTION_OUT)
+		fwd_socket_set_keepalive(connection->peers[CLIENT].fd, keepalive_ms);
+}
+
 void fwd_timeouts_begin(struct connection *connection)
 {
 	uint64_t due_ms =
@@ -52,7 +62,7 @@ void fwd_timeouts_expired(struct connection *connection)
 
 	if (now_ms >= connection->settle_ms) {
 		connection->settle_ms = WHEEL_NEVER;
-		fwd_socket_set_keepalive(connection->peers[GUEST].fd, connection->side->state.limits.keepalive_ms);
+		fwd_timeouts_set_keepalive(connection);
 	}
 	if (now_ms >= fwd_timeouts_idle_due(connection))
 		fwd_connection_close(connection, CLOSE_IDLE, 0);
@@ -68,9 +78,10 @@ void fwd_timeouts_follow(struct connection *connection, const struct limits *bef
 	bool settled = connection->settle_ms == WHEEL_NEVER;
 
 	if (now->limits.keepalive_ms != before->keepalive_ms) {
-		fwd_socket_set_keepalive(connection->peers[CLIENT].fd, now->limits.keepalive_ms);
+		if (connection->direction == DIRECTION_IN)
+			fwd_socket_set_keepalive(connection->peers[CLIENT].fd, now->limits.keepalive_ms);
 		if (settled && !now->paused)
-			fwd_socket_set_keepalive(connection->peers[GUEST].fd, now->limits.keepalive_ms);
+			fwd_timeouts_set_keepalive(connection);
 	}
 	/* A timer may not have been set before, or be due too late. In a pause none is. */
 	if (!now->paused)
@@ -80,13 +91,13 @@ void fwd_timeouts_follow(struct connection *connection, const struct limits *bef
 void fwd_timeouts_pause(struct connection *connection)
 {
 	fwd_wheel_cancel(&connection->timer);
-	fwd_socket_freeze(connection->peers[GUEST].fd);
+	fwd_socket_freeze(fwd_connection_guest(connection)->fd);
 }
 
 /* A connection does not age in a pause. */
 void fwd_timeouts_resume(struct connection *connection, uint64_t paused_ms)
 {
-	fwd_socket_thaw(connection->peers[GUEST].fd);
+	fwd_socket_thaw(fwd_connection_guest(connection)->fd);
 	connection->active_ms += paused_ms;
 	if (connection->half_closed_ms)
 		connection->half_closed_ms += paused_ms;

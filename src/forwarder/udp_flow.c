@@ -148,13 +148,13 @@ struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct udp_ends *e
 	if (flow)
 		return flow;
 	if (!fwd_udp_flow_make_room(port, &ends->client) ||
-	    !fwd_admission_take(route, &port->side->state, SHARE_FLOW)) {
+	    !fwd_admission_take(route, &port->side->state, DIRECTION_IN, SHARE_FLOW)) {
 		fwd_udp_flow_refuse(port, &ends->client);
 		return NULL;
 	}
 	flow = fwd_udp_flow_make(port, ends);
 	if (!flow)
-		fwd_tally_withdraw(route);
+		fwd_tally_withdraw(route, DIRECTION_IN);
 	return flow;
 }
 

@@ -39,7 +39,7 @@ static int admit(size_t index, int count)
 	int admitted = 0;
 
 	while (admitted < count && fwd_share_allows(lab.routes[index], SHARE_CONNECTION)) {
-		ck_assert(fwd_tally_admit(lab.routes[index], 0, 0));
+		ck_assert(fwd_tally_admit(lab.routes[index], DIRECTION_IN, 0, 0));
 		admitted++;
 	}
 	return admitted;
@@ -147,9 +147,9 @@ START_TEST(flows_and_pipes_count_as_what_they_take)
 	struct err err;
 	struct pipe pipe = PIPE_NONE;
 
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	ck_assert_int_eq(fwd_tally_route_descriptors(lab.routes[0]), 2);
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_flow_begin(lab.side);
 	ck_assert_int_eq(fwd_tally_route_descriptors(lab.routes[0]), 3);
 	ck_assert_int_eq(fwd_tally_descriptors(&lab.forwarder), 3);
@@ -193,15 +193,15 @@ START_TEST(routes_with_a_connection_are_counted)
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 0);
 	admit(0, 2);
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 1);
-	ck_assert(!fwd_tally_admit(lab.routes[0], 2, 0));
-	ck_assert(!fwd_tally_admit(lab.routes[0], 0, 2));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_IN, 2, 0));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 2));
 	admit(1, 1);
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 2);
-	fwd_tally_withdraw(lab.routes[0]);
+	fwd_tally_withdraw(lab.routes[0], DIRECTION_IN);
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 2);
-	fwd_tally_withdraw(lab.routes[0]);
+	fwd_tally_withdraw(lab.routes[0], DIRECTION_IN);
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 1);
-	fwd_tally_withdraw(lab.routes[1]);
+	fwd_tally_withdraw(lab.routes[1], DIRECTION_IN);
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 0);
 }
 END_TEST

@@ -63,6 +63,7 @@ static void open_route(struct handover_lab *lab)
 	lab->route = fwd_route_new(lab->forwarder, "sb-1", state->slot, &state->limits);
 	ck_assert_ptr_nonnull(lab->route);
 	fwd_route_set_guest(lab->route, 0x7f000001);
+	fwd_route_set_source(lab->route, lab->source_ip);
 	fwd_route_set_namespace(lab->route, state->netns_fd);
 	if (state->paused)
 		fwd_route_pause(lab->route);
@@ -92,9 +93,22 @@ static void open_forwarder(struct handover_lab *lab)
 
 	lab->forwarder = fwd_new(lab->base, lab->config, &err);
 	ck_assert_msg(lab->forwarder != NULL, "%s", err.text);
+	if (!lab->services)
+		return;
+
+	const struct fwd_listener_options options = { .proto = PROTO_TCP, .services = true, .fd = -1 };
+	const struct addr listen = addr_from_ipv4(INADDR_ANY, LAB_SERVICE_PORT);
+
+	ck_assert_int_eq(fwd_set_services(lab->forwarder, lab->services, lab->service_count, &err), 0);
+	ck_assert_msg(fwd_listener_open(lab->forwarder, &listen, NULL, &options, &err) != NULL, "%s", err.text);
 }
 
 void lab_open(struct handover_lab *lab)
+{
+	lab_open_with(lab, NULL, 0, 0);
+}
+
+void lab_open_with(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip)
 {
 	struct rlimit limit = { .rlim_cur = 1 << 16, .rlim_max = 1 << 16 };
 	struct err err;
@@ -103,6 +117,9 @@ void lab_open(struct handover_lab *lab)
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	ck_assert_int_eq(base_netns_init(&err), 0);
 	*lab = (struct handover_lab){ .base = event_base_new(), .config = config_default(), .known = true };
+	lab->services = services;
+	lab->service_count = count;
+	lab->source_ip = source_ip;
 	lab->config->daemon.workers = 2;
 	lab->netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	lab->listening = listen_on_loopback(false);

@@ -44,6 +44,9 @@ struct handover_lab {
 	int netns_fd;
 	int listening, guest_listening; /* the client's way in; the guest's server */
 	bool proxy_protocol, no_listener, known;
+	const struct fwd_service *services; /* that the guest may ask for from SOURCE_IP; NULL: none */
+	size_t service_count;
+	uint32_t source_ip;
 	struct kept kept;
 	bool frozen, thawed;
 	struct fwd_thaw_result result;
@@ -60,6 +63,10 @@ enum { FROM_CLIENT, FROM_GUEST };
 
 void lab_open(struct handover_lab *lab);
 void lab_close(struct handover_lab *lab);
+
+/* The same with services, which are heard of at port LAB_SERVICE_PORT. */
+enum { LAB_SERVICE_PORT = 5382 };
+void lab_open_with(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip);
 
 /* Opens the listener, which is closed. */
 void lab_listen(struct handover_lab *lab);

@@ -16,7 +16,8 @@ int next_record_write(const struct frozen_list *routes, const struct frozen_list
 #include "../../../src/forwarder/handover_write.c"
 #undef fwd_record_write
 
-enum { HELD, OPEN, PIPED, LINGERING, CONNECTIONS, FDS = 8, FIRST_FD = 1000 };
+/* The last two are of guests that asked for a service. */
+enum { HELD, OPEN, PIPED, LINGERING, ASKING, ASKED, CONNECTIONS, FDS = 11, FIRST_FD = 1000 };
 
 static struct record_bytes bytes;
 static struct record_fds fds;
@@ -24,12 +25,23 @@ static struct frozen_list routes, read_routes;
 static struct record_finding finding;
 static char rest[] = "not sent yet";
 
+/* SOURCE: it is dialed from an address that was chosen. */
+static void add_target(struct frozen *frozen, struct fwd_target target, bool source)
+{
+	frozen->kind = FROZEN_SERVICE;
+	frozen->target = target;
+	if (source)
+		frozen->target.source = addr_from_ipv4(0x0a0c0003, 0);
+}
+
 static void add_connection(struct frozen_route *route, int which)
 {
 	struct frozen *frozen = vec_push(route);
 
 	fwd_frozen_init(frozen);
-	frozen->phase = which == HELD ? FROZEN_HELD : which == LINGERING ? FROZEN_LINGERING : FROZEN_OPEN;
+	frozen->phase = which == HELD                          ? FROZEN_HELD
+			: which == LINGERING || which == ASKED ? FROZEN_LINGERING
+							       : FROZEN_OPEN;
 	frozen->id = 100 + (uint64_t)which;
 	ck_assert_int_eq(addr_parse(which == OPEN ? "[fe80::1]:80" : "127.0.0.1:80", &frozen->listen), 0);
 	ck_assert_int_eq(addr_parse(which == OPEN ? "[fe80::2]:81" : "127.0.0.2:81", &frozen->client), 0);
@@ -45,23 +57,27 @@ static void add_connection(struct frozen_route *route, int which)
 	frozen->settle_ms = 50;
 	frozen->deadline_ms = 60;
 	frozen->refused_ms = which == HELD ? 70 : FROZEN_NEVER;
+	if (which == ASKING)
+		add_target(frozen, fwd_target_path("/run/events.sock", true), false);
+	if (which == ASKED)
+		add_target(frozen, fwd_target_address(&frozen->client, false), true);
 	if (which != LINGERING)
 		frozen->peers[CLIENT] =
 		    (struct frozen_peer){ .fd = FIRST_FD + 10 * which, .cookie = 5, .special = true };
-	if (which != HELD)
-		frozen->peers[GUEST] =
+	if (which != HELD && which != ASKED)
+		frozen->peers[SERVER] =
 		    (struct frozen_peer){ .fd = FIRST_FD + 10 * which + 1, .cookie = 6, .ended = true };
 	if (which == OPEN) {
 		frozen->streams[CLIENT].rest = rest;
 		frozen->streams[CLIENT].rest_size = sizeof(rest);
-		frozen->streams[GUEST].finished = true;
+		frozen->streams[SERVER].finished = true;
 	}
 	if (which == PIPED) {
-		frozen->streams[GUEST].pipe_read = FIRST_FD + 10 * which + 2;
-		frozen->streams[GUEST].pipe_write = FIRST_FD + 10 * which + 3;
-		frozen->streams[GUEST].pipe_filled = 77;
-		frozen->streams[GUEST].pipe_inode = 88;
-		frozen->streams[GUEST].bulk = frozen->streams[GUEST].bounded = true;
+		frozen->streams[SERVER].pipe_read = FIRST_FD + 10 * which + 2;
+		frozen->streams[SERVER].pipe_write = FIRST_FD + 10 * which + 3;
+		frozen->streams[SERVER].pipe_filled = 77;
+		frozen->streams[SERVER].pipe_inode = 88;
+		frozen->streams[SERVER].bulk = frozen->streams[SERVER].bounded = true;
 	}
 	frozen->streams[CLIENT].bytes = 12345678901;
 }
@@ -104,6 +120,8 @@ static void setup(void)
 	route = add_route("sb-2");
 	add_connection(route, PIPED);
 	add_connection(route, LINGERING);
+	add_connection(route, ASKING);
+	add_connection(route, ASKED);
 	write_with(fwd_record_write);
 	ck_assert_uint_eq(fds.count, FDS);
 }
@@ -190,6 +208,8 @@ static void put64(uint8_t *at, uint64_t value)
 static void assert_same_connection(const struct frozen *a, const struct frozen *b)
 {
 	ck_assert_int_eq(a->phase, b->phase);
+	ck_assert_int_eq(a->kind, b->kind);
+	ck_assert(fwd_target_equal(&a->target, &b->target));
 	ck_assert_uint_eq(a->id, b->id);
 	ck_assert(addr_equal(&a->listen, &b->listen) && addr_equal(&a->client, &b->client));
 	ck_assert_uint_eq(a->guest_port, b->guest_port);
@@ -378,19 +398,28 @@ struct fault {
 };
 
 static const struct fault faults[] = {
-	{ TAG_FACTS, 0, 0, FROZEN_DOOR },                       /* a kind of the future, and phase 0 */
-	{ TAG_FACTS, 0, 8, 0 },                                 /* no id */
-	{ TAG_FACTS, 0, 16, UINT64_MAX },                       /* of an age beyond all */
-	{ TAG_FACTS, 1, 24, UINT64_MAX - 1 },                   /* connected in a far future */
-	{ TAG_FACTS, 1, 48, UINT64_MAX - 1 },                   /* settled in one */
-	{ TAG_CLIENT, 0, 0, 5 },                                /* a family, and port 0 */
-	{ TAG_ENDPOINT, 1, 24, 0 },                             /* no guest port */
-	{ TAG_PEER, 0, 0, 2 },                                  /* a third side */
-	{ TAG_PEER, 0, 0, 0x80000000 },                         /* an unknown flag */
-	{ TAG_STREAM, 5, 12, 0xffffffff00000000 | UINT32_MAX }, /* a pipe that is filled and not there */
-	{ TAG_STREAM, 2, 0, 0x40000 },                          /* bytes to be sent behind a FIN */
-	{ TAG_STREAM, 2, 0, 1 },                                /* the other side's once more */
-	{ TAG_REST, 0, 0, 1 },                                  /* the rest of a stream that is finished */
+	{ TAG_FACTS, 0, 0, FROZEN_DOOR },                            /* a kind of the future, and phase 0 */
+	{ TAG_FACTS, 0, 8, 0 },                                      /* no id */
+	{ TAG_FACTS, 0, 16, UINT64_MAX },                            /* of an age beyond all */
+	{ TAG_FACTS, 1, 24, UINT64_MAX - 1 },                        /* connected in a far future */
+	{ TAG_FACTS, 1, 48, UINT64_MAX - 1 },                        /* settled in one */
+	{ TAG_CLIENT, 0, 0, 5 },                                     /* a family, and port 0 */
+	{ TAG_ENDPOINT, 1, 24, 0 },                                  /* no guest port */
+	{ TAG_PEER, 0, 0, 2 },                                       /* a third side */
+	{ TAG_PEER, 0, 0, 0x80000000 },                              /* an unknown flag */
+	{ TAG_STREAM, 5, 12, 0xffffffff00000000 | UINT32_MAX },      /* a pipe that is filled and not there */
+	{ TAG_STREAM, 2, 0, 0x40000 },                               /* bytes to be sent behind a FIN */
+	{ TAG_STREAM, 2, 0, 1 },                                     /* the other side's once more */
+	{ TAG_REST, 0, 0, 1 },                                       /* the rest of a stream that is finished */
+	{ TAG_FACTS, 0, 0, FROZEN_SERVICE | FROZEN_HELD << 8 },      /* a service without a target */
+	{ TAG_FACTS, 4, 0, FROZEN_ENDPOINT | FROZEN_OPEN << 8 },     /* a target that is not its guest's */
+	{ TAG_FACTS, 4, 0, FROZEN_SERVICE | FROZEN_LINGERING << 8 }, /* lingering, and the service is there */
+	{ TAG_TARGET, 0, 0, 2 },                                     /* a third place */
+	{ TAG_TARGET, 0, 0, 1 | 4 << 16 },                           /* an unknown flag */
+	{ TAG_TARGET, 0, 0, 1 | 1ULL << 40 },                        /* a path beyond all */
+	{ TAG_TARGET, 0, 8, 0 },                                     /* no path */
+	{ TAG_TARGET, 0, 8, '/' },                                   /* a path that ends before */
+	{ TAG_TARGET, 1, 8, 5 },                                     /* a family, and port 0 */
 };
 
 START_TEST(a_value_out_of_range_costs_its_connection)

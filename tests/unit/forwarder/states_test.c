@@ -53,18 +53,18 @@ static void make(enum fwd_connection_phase phase)
 	struct addr listen = { 0 };
 
 	connection = (struct connection){ .worker = &lab.worker };
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_arrive(lab.side);
 	fwd_route_side_add(lab.side, &connection);
 	connection.endpoint = fwd_endpoint_new(0, &listen, 80, false);
 	connection.accepted_ms = lab.worker.now_ms;
 	connection.deadline_ms = lab.worker.now_ms + DEADLINE_MS;
-	connection.streams[CLIENT].pipe = connection.streams[GUEST].pipe = PIPE_NONE;
-	connection.peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
+	connection.streams[CLIENT].pipe = connection.streams[SERVER].pipe = PIPE_NONE;
+	connection.peers[SERVER] = (struct peer){ .fd = -1, .which = SERVER };
 	join(CLIENT, &far_client);
 	for (size_t i = 0; fwd_connection_phase(&connection) != phase; i++) {
 		if (states[i] == &dial_state)
-			join(GUEST, &far_guest);
+			join(SERVER, &far_guest);
 		fwd_connection_become(&connection, states[i]);
 	}
 	fwd_connection_wait(&connection, connection.deadline_ms);
@@ -85,7 +85,7 @@ static void assert_ended(enum fwd_close_reason reason)
 	ck_assert(LIST_EMPTY(&lab.side->connections));
 	ck_assert_ptr_eq(TAILQ_FIRST(&lab.worker.dead), &connection);
 	ck_assert_int_eq(connection.peers[CLIENT].fd, -1);
-	ck_assert_int_eq(connection.peers[GUEST].fd, -1);
+	ck_assert_int_eq(connection.peers[SERVER].fd, -1);
 	ck_assert_ptr_null(connection.timer.wheel);
 	ck_assert_uint_eq(fwd_tally_held(lab.side), 0);
 	ck_assert_int_eq(fwd_tally_descriptors(&lab.forwarder), 0);
@@ -203,7 +203,7 @@ START_TEST(a_lost_carrier_ends_an_attempt_and_the_client_is_held)
 	make(CONNECTION_DIALING);
 	change(&now);
 	ck_assert_ptr_eq(connection.state, &hold_state);
-	ck_assert_int_eq(connection.peers[GUEST].fd, -1);
+	ck_assert_int_eq(connection.peers[SERVER].fd, -1);
 	ck_assert_int_eq(fwd_tally_descriptors(&lab.forwarder), 2);
 	ck_assert(connection.peers[CLIENT].watched);
 }
@@ -358,15 +358,15 @@ START_TEST(a_done_connection_lingers_until_the_guest_has_everything)
 	char byte;
 
 	make(CONNECTION_OPEN);
-	ck_assert_int_eq(write(connection.peers[GUEST].fd, "x", 1), 1);
+	ck_assert_int_eq(write(connection.peers[SERVER].fd, "x", 1), 1);
 	fwd_connection_close(&connection, CLOSE_DONE, 0);
 	ck_assert_ptr_eq(connection.state, &linger_state);
 	ck_assert_int_eq(connection.peers[CLIENT].fd, -1);
-	connection.state->event(&connection, &connection.peers[GUEST], EPOLLOUT);
+	connection.state->event(&connection, &connection.peers[SERVER], EPOLLOUT);
 	ck_assert_ptr_eq(connection.state, &linger_state);
 
 	ck_assert_int_eq(read(far_guest, &byte, 1), 1);
-	connection.state->event(&connection, &connection.peers[GUEST], EPOLLOUT);
+	connection.state->event(&connection, &connection.peers[SERVER], EPOLLOUT);
 	assert_ended(CLOSE_DONE);
 }
 END_TEST
@@ -382,7 +382,7 @@ END_TEST
 START_TEST(an_abnormal_end_lingers_never)
 {
 	make(CONNECTION_OPEN);
-	ck_assert_int_eq(write(connection.peers[GUEST].fd, "x", 1), 1);
+	ck_assert_int_eq(write(connection.peers[SERVER].fd, "x", 1), 1);
 	fwd_connection_close(&connection, CLOSE_IDLE, 0);
 	assert_ended(CLOSE_IDLE);
 }

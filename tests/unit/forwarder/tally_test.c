@@ -37,7 +37,7 @@ static struct fwd_stats read_all(void)
 /* A connection as far as the guest's answer. */
 static void arrive(void)
 {
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_arrive(lab.side);
 	fwd_tally_hold(lab.side);
 }
@@ -53,7 +53,7 @@ START_TEST(a_connection_leaves_no_count_behind_but_its_end)
 	ck_assert_uint_eq(read_route(0).connections_held, 0);
 	ck_assert_uint_eq(read_route(0).connections_open, 1);
 
-	fwd_tally_end(lab.side, CLOSE_IDLE);
+	fwd_tally_end(lab.side, DIRECTION_IN, CLOSE_IDLE);
 	ck_assert_uint_eq(read_route(0).connections_open, 0);
 	ck_assert_uint_eq(read_route(0).connections_total, 1);
 	ck_assert_uint_eq(read_all().connections_open, 0);
@@ -64,9 +64,9 @@ END_TEST
 
 START_TEST(a_connection_that_is_turned_away_leaves_none_either)
 {
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_arrive(lab.side);
-	fwd_tally_end(lab.side, CLOSE_ERROR);
+	fwd_tally_end(lab.side, DIRECTION_IN, CLOSE_ERROR);
 	ck_assert_uint_eq(fwd_tally_load(&lab.worker), 0);
 	ck_assert_uint_eq(fwd_tally_route_connections(lab.routes[0]), 0);
 	ck_assert_uint_eq(read_all().connections_open, 0);
@@ -76,18 +76,35 @@ END_TEST
 
 START_TEST(a_limit_admits_so_many_and_a_refusal_counts_nothing)
 {
-	ck_assert(fwd_tally_admit(lab.routes[0], 3, 2));
-	ck_assert(fwd_tally_admit(lab.routes[0], 3, 2));
-	ck_assert(!fwd_tally_admit(lab.routes[0], 3, 2));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 2));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 2));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 2));
 	ck_assert_uint_eq(fwd_tally_route_connections(lab.routes[0]), 2);
 	ck_assert_uint_eq(read_all().connections_open, 2);
 
 	/* The other route has room, until all together are too many. */
-	ck_assert(fwd_tally_admit(lab.routes[1], 3, 2));
-	ck_assert(!fwd_tally_admit(lab.routes[1], 3, 2));
+	ck_assert(fwd_tally_admit(lab.routes[1], DIRECTION_IN, 3, 2));
+	ck_assert(!fwd_tally_admit(lab.routes[1], DIRECTION_IN, 3, 2));
 	ck_assert_uint_eq(fwd_tally_route_connections(lab.routes[1]), 1);
 	ck_assert_uint_eq(read_all().connections_open, 3);
-	ck_assert(fwd_tally_admit(lab.routes[1], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[1], DIRECTION_IN, 0, 0));
+}
+END_TEST
+
+START_TEST(each_direction_has_a_limit_of_its_own)
+{
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_OUT, 3, 1));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_OUT, 3, 1));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 1));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 1));
+	ck_assert_uint_eq(fwd_tally_route_connections(lab.routes[0]), 2);
+	ck_assert_int_eq(fwd_tally_route_descriptors(lab.routes[0]), 4);
+
+	/* Both count to what all have together. */
+	ck_assert(!fwd_tally_admit(lab.routes[1], DIRECTION_OUT, 2, 0));
+	fwd_tally_withdraw(lab.routes[0], DIRECTION_OUT);
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_OUT, 3, 1));
+	ck_assert(!fwd_tally_admit(lab.routes[0], DIRECTION_IN, 3, 1));
 }
 END_TEST
 
@@ -112,12 +129,12 @@ END_TEST
 START_TEST(a_drain_waits_for_connections_and_not_for_flows)
 {
 	ck_assert(fwd_tally_is_drained(&lab.forwarder));
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_flow_begin(lab.side);
 	ck_assert(fwd_tally_is_drained(&lab.forwarder));
 	arrive();
 	ck_assert(!fwd_tally_is_drained(&lab.forwarder));
-	fwd_tally_end(lab.side, CLOSE_DONE);
+	fwd_tally_end(lab.side, DIRECTION_IN, CLOSE_DONE);
 	ck_assert(fwd_tally_is_drained(&lab.forwarder));
 	fwd_tally_flow_end(lab.side, CLOSE_IDLE);
 	ck_assert_uint_eq(read_all().connections_open, 0);
@@ -186,6 +203,7 @@ int main(void)
 	tcase_add_test(tcase, a_connection_leaves_no_count_behind_but_its_end);
 	tcase_add_test(tcase, a_connection_that_is_turned_away_leaves_none_either);
 	tcase_add_test(tcase, a_limit_admits_so_many_and_a_refusal_counts_nothing);
+	tcase_add_test(tcase, each_direction_has_a_limit_of_its_own);
 	tcase_add_test(tcase, a_move_takes_a_held_connection_to_the_other_route);
 	tcase_add_test(tcase, a_drain_waits_for_connections_and_not_for_flows);
 	tcase_add_test(tcase, bytes_are_counted_for_side_and_worker_with_their_time);

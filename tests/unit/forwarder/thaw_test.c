@@ -69,7 +69,7 @@ static void teardown(void)
 		fwd_connection_close(LIST_FIRST(&lab.side->connections), CLOSE_SHUTDOWN, 0);
 	free_dead();
 	close(far[CLIENT]);
-	close(far[GUEST]);
+	close(far[SERVER]);
 	fwd_freeze_forget(&routes);
 	vec_free(&letter);
 	base_mailbox_free(lab.forwarder.mailbox);
@@ -96,7 +96,7 @@ static void make(void)
 	connection = base_slab_alloc(lab.worker.slab);
 	connection->worker = &lab.worker;
 	fwd_route_side_add(lab.side, connection);
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_arrive(lab.side);
 	connection->endpoint = fwd_endpoint_reference(endpoint);
 	connection->id = 4711;
@@ -109,8 +109,8 @@ static void make(void)
 	connection->settle_ms = now_ms + SETTLE_MS;
 	connection->deadline_ms = now_ms + LEFT_MS;
 	connection->peers[CLIENT] = make_peer(CLIENT);
-	connection->peers[GUEST] = make_peer(GUEST);
-	connection->streams[CLIENT].pipe = connection->streams[GUEST].pipe = PIPE_NONE;
+	connection->peers[SERVER] = make_peer(SERVER);
+	connection->streams[CLIENT].pipe = connection->streams[SERVER].pipe = PIPE_NONE;
 	fwd_connection_become(connection, &pump_state);
 }
 
@@ -139,7 +139,7 @@ static struct connection *revive(const struct frozen *frozen)
 	}
 	fwd_connection_leave(connection);
 	free_dead();
-	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	ck_assert(fwd_tally_admit(lab.routes[0], DIRECTION_IN, 0, 0));
 	fwd_tally_return(lab.side);
 	fwd_tally_send(lab.side);
 	letter.gap_us = GAP_MS * 1000;
@@ -173,7 +173,7 @@ START_TEST(a_proxy_header_that_is_half_sent_is_sent_to_its_end)
 	lab.side->state.up = true;
 	ck_assert_int_eq(write(far[CLIENT], "hello", 5), 5);
 	run();
-	ck_assert_int_eq(recv(far[GUEST], got, sizeof(got), MSG_DONTWAIT), (int)(size - SENT) + 5);
+	ck_assert_int_eq(recv(far[SERVER], got, sizeof(got), MSG_DONTWAIT), (int)(size - SENT) + 5);
 	ck_assert_int_eq(memcmp(got, header + SENT, size - SENT), 0);
 	ck_assert_int_eq(memcmp(got + size - SENT, "hello", 5), 0);
 	ck_assert_uint_eq(connection->streams[CLIENT].bytes, size + 5);
@@ -234,9 +234,9 @@ START_TEST(a_described_socket_ends_by_reset_and_a_revived_one_in_order)
 
 	struct frozen *frozen = describe();
 
-	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[GUEST].fd));
+	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[SERVER].fd));
 	connection = revive(frozen);
-	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[GUEST].fd));
+	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[SERVER].fd));
 	for (size_t i = 0; i < 2; i++)
 		copies[i] = fcntl(connection->peers[i].fd, F_DUPFD_CLOEXEC, 3);
 	fwd_connection_close(connection, CLOSE_DONE, 0);
@@ -256,7 +256,7 @@ START_TEST(connections_are_prepared_a_part_at_a_time)
 	for (size_t i = 0; i < MANY; i++) {
 		make();
 		close(far[CLIENT]);
-		close(far[GUEST]);
+		close(far[SERVER]);
 	}
 	while (fwd_freeze_prepare(&lab.worker)) {
 		size_t prepared = 0;
@@ -270,8 +270,8 @@ START_TEST(connections_are_prepared_a_part_at_a_time)
 	ck_assert_uint_ge(turns, 2);
 	LIST_FOREACH(connection, &lab.side->connections, of_side)
 	{
-		ck_assert(connection->peers[GUEST].cookie && connection->peers[CLIENT].cookie);
-		ck_assert(ends_by_reset(connection->peers[GUEST].fd));
+		ck_assert(connection->peers[SERVER].cookie && connection->peers[CLIENT].cookie);
+		ck_assert(ends_by_reset(connection->peers[SERVER].fd));
 	}
 }
 END_TEST
