@@ -23,6 +23,7 @@ struct event_base;
 struct examine;
 struct fabric;
 struct forwarder;
+struct fwd_listener;
 struct guard;
 struct handed_over;
 struct handing_over;
@@ -81,6 +82,7 @@ struct daemon {
 	struct rate_samples *rates;
 	struct reopen *reopen;
 	struct reserve *reserve;
+	struct fwd_listener *service_listener; /* host_services.h; NULL: not open, or not wanted */
 	struct restart *restart;
 	struct takeover *takeover;
 	struct watchdog *watchdog;

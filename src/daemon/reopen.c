@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One timer for all openers: the default endpoint, [http] listen, and the sandboxes' endpoints. An address that another program
+ * One timer for all openers: the default endpoint, services, [http] listen, and the sandboxes' endpoints. An address that another program
  * gave back is open a second later, whoever wants it.
  */
 #include "daemon/reopen.h"
@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
+#include "daemon/host_services.h"
 #include "daemon/http_endpoint.h"
 #include "daemon/not_open.h"
 
@@ -37,8 +38,10 @@ static void daemon_reopen_begin_round(struct reopen *reopen)
 	reopen->round++;
 	daemon_not_open_tidy(daemon);
 	daemon_http_retry(daemon);
-	if (daemon_is_loaded(daemon))
+	if (daemon_is_loaded(daemon)) {
 		daemon_default_retry(daemon);
+		daemon_services_retry(daemon);
+	}
 }
 
 static void daemon_reopen_on_time(void *context)

@@ -85,10 +85,11 @@ static json_t *daemon_report_connection(const struct fwd_connection_info *info)
 {
 	json_t *connect_ms = info->connect_ms < 0 ? json_null() : json_integer(info->connect_ms);
 
-	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id", (json_int_t)info->id, "endpoint",
-			 info->endpoint, "client", info->client, "state", info->state, "bytes_to_guest",
-			 (json_int_t)info->bytes_to_guest, "bytes_from_guest", (json_int_t)info->bytes_from_guest,
-			 "age_ms", (json_int_t)info->age_ms, "connect_ms", connect_ms);
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id", (json_int_t)info->id, "direction",
+			 fwd_direction_name(info->direction), "endpoint", info->endpoint, "client", info->client,
+			 "state", info->state, "bytes_to_guest", (json_int_t)info->bytes_to_guest, "bytes_from_guest",
+			 (json_int_t)info->bytes_from_guest, "age_ms", (json_int_t)info->age_ms, "connect_ms",
+			 connect_ms);
 }
 
 static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)

@@ -25,6 +25,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/handed_over.h"
+#include "daemon/host_services.h"
 #include "daemon/listeners.h"
 #include "daemon/marks.h"
 #include "daemon/notify.h"
@@ -366,7 +367,7 @@ static void daemon_restart_read_some(struct restart *restart, uint64_t until_us)
 	}
 }
 
-/* The default endpoint opens, at each of its addresses, only when its sandbox is known. */
+/* The default endpoint opens, at each of its addresses, only when its sandbox is known; services, when all who may ask are. */
 static void daemon_restart_let_in(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
@@ -381,6 +382,10 @@ static void daemon_restart_let_in(struct restart *restart)
 	}
 	if (again) {
 		timer_start(&restart->step, DEFAULT_PAUSE_MS);
+		return;
+	}
+	if (daemon_services_open(daemon, &err) < 0) {
+		daemon_restart_give_up(restart, &err);
 		return;
 	}
 	daemon_handed_over_follow_default(daemon);

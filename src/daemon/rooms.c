@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/handing_over.h"
+#include "daemon/host_services.h"
 #include "daemon/inherited.h"
 #include "daemon/marks.h"
 #include "daemon/options.h"
@@ -53,7 +54,7 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 	if (!daemon->fabric)
 		return -1;
 	daemon->forwarder = fwd_new(daemon->base, daemon->config, err);
-	if (!daemon->forwarder)
+	if (!daemon->forwarder || daemon_services_set(daemon, err) < 0)
 		return -1;
 	daemon_rooms_count_descriptors(daemon);
 	return 0;

@@ -25,6 +25,7 @@
 #include "daemon/handed_over.h"
 #include "daemon/handing_over.h"
 #include "daemon/host_lock.h"
+#include "daemon/host_services.h"
 #include "daemon/http_endpoint.h"
 #include "daemon/inherited.h"
 #include "daemon/last_state.h"
@@ -474,6 +475,7 @@ static void daemon_run_finish(struct running *running)
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
 	daemon_default_free(daemon);
+	daemon_services_free(daemon);
 	daemon_takeover_stop(daemon);
 	daemon_reserve_stop(daemon);
 	control_stop(daemon->control);

@@ -21,7 +21,7 @@ static void check_connection(const struct frozen *frozen, bool *seen, size_t cou
 {
 	fuzz_check(frozen->id && frozen->phase >= FROZEN_HELD && frozen->phase <= FROZEN_LINGERING);
 	fuzz_check((frozen->peers[CLIENT].fd >= 0) == (frozen->phase != FROZEN_LINGERING));
-	fuzz_check((frozen->peers[GUEST].fd >= 0) == (frozen->phase != FROZEN_HELD));
+	fuzz_check((frozen->peers[SERVER].fd >= 0) == (frozen->phase != FROZEN_HELD));
 	for (size_t i = 0; i < 2; i++) {
 		const struct frozen_stream *stream = &frozen->streams[i];
 

@@ -506,6 +506,7 @@ def test_status_and_connections_are_tables(fake, run):
     }
     connection = {
         "id": 9,
+        "direction": "in",
         "endpoint": "127.0.0.1:20000",
         "client": "127.0.0.1:5555",
         "state": "open",
@@ -520,7 +521,7 @@ def test_status_and_connections_are_tables(fake, run):
     assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
     assert "waiting" not in text
     row = run("connections", "a1").stdout.splitlines()[1].split()
-    assert row == ["9", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "1.5s", "-"]
+    assert row == ["9", "in", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "1.5s", "-"]
 
 
 def test_a_refusal_names_the_field_and_the_reason(fake, run):

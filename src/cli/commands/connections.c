@@ -8,8 +8,8 @@
 
 static void command_connections_print(const struct cli *cli, const json_t *connections)
 {
-	static const char *const headings[] = { ">ID",   "CLIENT", "ENDPOINT", "STATE", ">TO",
-						">FROM", ">AGE",   ">CONNECT", NULL };
+	static const char *const headings[] = { ">ID", "WAY",   "CLIENT", "ENDPOINT", "STATE",
+						">TO", ">FROM", ">AGE",   ">CONNECT", NULL };
 	struct table *table = cli_table_new(headings);
 	char text[TEXT_NUMBER_SIZE];
 	json_t *connection;
@@ -23,6 +23,7 @@ static void command_connections_print(const struct cli *cli, const json_t *conne
 			cli_table_add(table, CELL_PLAIN, json_string_value(id));
 		else
 			cli_table_addf(table, CELL_PLAIN, "%lld", (long long)json_integer_value(id));
+		cli_table_add(table, CELL_PLAIN, client_text(connection, "direction"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "client"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "endpoint"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "state"));

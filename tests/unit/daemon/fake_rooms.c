@@ -154,6 +154,12 @@ void fwd_route_set_guest(struct fwd_route *route, uint32_t ip)
 	(void)ip;
 }
 
+void fwd_route_set_source(struct fwd_route *route, uint32_t ip)
+{
+	(void)route;
+	(void)ip;
+}
+
 void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	(void)route;
