@@ -231,10 +231,20 @@ static bool control_api_needs_no_sandboxes(enum control_target_kind kind)
 	       kind == CONTROL_TARGET_DOCTOR;
 }
 
-static void control_api_handle_read(struct api *api, struct control_request *request)
+/* Whether the kernel is asked about a slot, which has to be taken over before. */
+static bool control_api_needs_slot(enum control_target_kind kind)
 {
-	if (control_api_is_loading(api) && !control_api_needs_no_sandboxes(request->target.kind))
-		control_api_park(api, request, control_api_read);
+	return kind == CONTROL_TARGET_REACH;
+}
+
+static void control_api_handle_read(void *context, struct control_request *request)
+{
+	struct api *api = context;
+	enum control_target_kind kind = request->target.kind;
+
+	if ((control_api_is_loading(api) && !control_api_needs_no_sandboxes(kind)) ||
+	    (control_api_is_adopting(api) && control_api_needs_slot(kind)))
+		control_api_park(api, request, control_api_handle_read);
 	else
 		control_api_read(api, request);
 }
@@ -381,6 +391,7 @@ void control_api_adopted(struct api *api)
 {
 	control_waits_adopted(api->waits, api->registry);
 	control_park_run_all(&api->parked);
+	control_park_run_all(&api->parked_readers);
 }
 
 struct waits *control_api_waits(struct api *api)

@@ -398,11 +398,7 @@ static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandb
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN ||
 	    (sandbox->state == SANDBOX_FAILED && !registry_spec_patch_is_unpublish(asked)))
 		return daemon_tenant_refuse(sandbox, problem);
-	if (daemon_tenant_of(sandbox)->takeover.untaken && sandbox->state != SANDBOX_FAILED)
-		return registry_problem_set(
-		    problem, PROBLEM_UNAVAILABLE, NULL,
-		    "sandbox %s is not taken over yet; that is tried again, and so should this be", sandbox->id);
-	return 0;
+	return daemon_tenant_refuse_untaken(sandbox, problem);
 }
 
 /* Works out the sandbox that REQUEST leaves, and opens its new endpoints. NULL with PROBLEM. */

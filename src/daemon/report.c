@@ -143,8 +143,13 @@ void daemon_reach(void *context, struct control_request *request)
 	struct daemon *daemon = context;
 	const struct control_target *target = &request->target;
 	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+	struct problem problem;
 
-	if (sandbox)
+	if (!sandbox)
+		return;
+	if (daemon_tenant_refuse_untaken(sandbox, &problem) < 0)
+		control_request_refuse(request, &problem);
+	else
 		fabric_reach(daemon->fabric, sandbox->slot, target->destination, target->ip_proto, target->port,
 			     daemon_report_reach, request);
 }

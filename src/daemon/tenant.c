@@ -137,6 +137,15 @@ int daemon_tenant_refuse(const struct sandbox *sandbox, struct problem *problem)
 				    sandbox->reason);
 }
 
+int daemon_tenant_refuse_untaken(const struct sandbox *sandbox, struct problem *problem)
+{
+	if (!daemon_tenant_of(sandbox)->takeover.untaken || sandbox->state == SANDBOX_FAILED)
+		return 0;
+	return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL,
+				    "sandbox %s is not taken over yet; that is tried again, and so should this be",
+				    sandbox->id);
+}
+
 int daemon_tenant_check_policy(const struct spec *spec, struct problem *problem)
 {
 	struct err err;

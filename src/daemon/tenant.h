@@ -100,6 +100,9 @@ void daemon_tenant_recover(struct tenant *tenant);
 /* The problem of a request that SANDBOX, which is draining or failed, cannot take: it says why. Returns -1. */
 int daemon_tenant_refuse(const struct sandbox *sandbox, struct problem *problem);
 
+/* 0, or -1 with PROBLEM: SANDBOX is one of the former run, whose slot could not be taken over so far. */
+int daemon_tenant_refuse_untaken(const struct sandbox *sandbox, struct problem *problem);
+
 /* 0, or -1 with PROBLEM: the policy of SPEC is too large for the kernel. */
 int daemon_tenant_check_policy(const struct spec *spec, struct problem *problem);
 

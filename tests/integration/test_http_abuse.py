@@ -618,6 +618,17 @@ def test_while_the_files_are_read_nobody_is_told_that_a_sandbox_does_not_exist(s
     assert served.api.list() == []
 
 
+def test_policy_is_asked_for_when_the_slot_is_taken_over(serve):
+    served = serve("--loading")
+    early = parked(served, "GET /v1/sandboxes/left/reach?dest=192.0.2.1")
+    served.process.send_signal(signal.SIGUSR1)
+    assert served.api.show("left")["adopting"]
+    late = parked(served, "GET /v1/sandboxes/left/reach?dest=192.0.2.1")
+    assert not early.answered() and not late.answered()
+    served.process.send_signal(signal.SIGUSR1)
+    assert early.answer()[0] == late.answer()[0] == 200
+
+
 def test_who_is_held_while_the_files_are_read_hears_of_a_stop(serve):
     served = serve("--loading")
     held = parked(served, "GET /v1/sandboxes/left")
