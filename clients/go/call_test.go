@@ -63,7 +63,7 @@ var calls = []struct {
 		return err
 	}},
 	{"Diagnose", true, ok(`{"hops":[],"broken":null}`), func(ctx context.Context, c *Client) error {
-		_, err := c.Diagnose(ctx, "a1", DiagnoseOptions{To: "192.0.2.1", Last: true})
+		_, err := c.Diagnose(ctx, "a1", DiagnoseOptions{To: "192.0.2.1"})
 		return err
 	}},
 	{"Connections", true, ok(`{"connections":[]}`), func(ctx context.Context, c *Client) error {

@@ -40,7 +40,10 @@ func run(ctx context.Context, client *weft.Client, id string, port int) error {
 	}
 	fmt.Printf("weftd serves version %v of the API\n", version)
 
-	sandbox, err := client.Register(ctx, id, weft.Registration{
+	// Ctrl-C does not cut this off, as weftd might have made the sandbox all the same.
+	whole, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	sandbox, err := client.Register(whole, id, weft.Registration{
 		Ports:     []weft.Port{{GuestPort: port}},
 		ReadyPort: port,
 		Labels:    map[string]string{"example": "go"},
@@ -63,8 +66,11 @@ func run(ctx context.Context, client *weft.Client, id string, port int) error {
 // follow shows the sandbox's events until its guest answers.
 func follow(ctx context.Context, client *weft.Client, id string) error {
 	stream, err := client.Events(ctx, weft.EventsOptions{Sandbox: id})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
+	}
+	if err != nil {
+		return nil // the user ended it
 	}
 	defer stream.Close()
 	for event := range stream.C {
@@ -80,7 +86,7 @@ func follow(ctx context.Context, client *weft.Client, id string) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return nil // the user ended it
+		return nil
 	}
 	return stream.Err()
 }
