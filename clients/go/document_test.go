@@ -113,7 +113,7 @@ func TestAPatchHasTheMembersOfTheDocument(t *testing.T) {
 }
 
 // ahead has members that are agreed, and that the document does not have yet.
-var ahead = map[string]bool{"Egress/dscp": true, "Egress/isolated": true, "Connection/direction": true}
+var ahead = map[string]bool{"Connection/direction": true}
 
 func compareNames[A, B any](t *testing.T, place string, told map[string]A, ours map[string]B) {
 	t.Helper()
