@@ -7,13 +7,17 @@
 void health_doctor_examine(const struct health_facts *facts, struct health_report *report)
 {
 	static void (*const checks[])(const struct health_facts *facts, struct health_report *report) = {
-		check_configuration,     check_kernel,    check_ip_forward,
-		check_rp_filter,         check_conntrack, check_descriptors,
-		check_neighbours,        check_routes,    check_uplink,
-		check_firewall,          check_redirects, check_tunnels,
-		check_proxy_environment, check_ports,     check_port_range,
-		check_link_group,        check_mounts,    check_state_directory,
-		check_startup_reclaim,   check_leftovers,
+		check_configuration,   check_kernel,
+		check_ip_forward,      check_rp_filter,
+		check_conntrack,       check_descriptors,
+		check_neighbours,      check_routes,
+		check_uplink,          check_firewall,
+		check_services,        check_redirects,
+		check_tunnels,         check_proxy_environment,
+		check_ports,           check_port_range,
+		check_link_group,      check_mounts,
+		check_state_directory, check_startup_reclaim,
+		check_leftovers,
 	};
 
 	if (facts->incomplete)

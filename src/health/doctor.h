@@ -19,6 +19,7 @@ void check_neighbours(const struct health_facts *facts, struct health_report *re
 void check_routes(const struct health_facts *facts, struct health_report *report);
 void check_uplink(const struct health_facts *facts, struct health_report *report);
 void check_firewall(const struct health_facts *facts, struct health_report *report);
+void check_services(const struct health_facts *facts, struct health_report *report);
 void check_redirects(const struct health_facts *facts, struct health_report *report);
 void check_tunnels(const struct health_facts *facts, struct health_report *report);
 void check_proxy_environment(const struct health_facts *facts, struct health_report *report);

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TCP_LISTEN_STATE = 0x0a, UNIX_LISTENS = 0x10000 };
@@ -52,6 +53,16 @@ static const char *health_read_environment(void *context, const char *name)
 }
 
 /* It never listens, so that a weftd that starts meanwhile is not hindered and no client comes by. */
+static int health_socket_at(void *context, const char *path)
+{
+	struct stat status;
+
+	(void)context;
+	if (stat(path, &status) < 0)
+		return errno;
+	return S_ISSOCK(status.st_mode) ? 0 : ENOTSOCK;
+}
+
 static int health_try_bind(void *context, const struct addr *addr)
 {
 	struct err err;
@@ -337,6 +348,7 @@ void health_facts_begin(struct health_facts *facts, const char *socket)
 					.environment = health_read_environment,
 					.bound = health_find_bound,
 					.try_bind = health_try_bind,
+					.socket_at = health_socket_at,
 					.try_filter = inspect_trial_run,
 					.client_user = health_read_id("SUDO_UID", getuid()),
 					.client_group = health_read_id("SUDO_GID", getgid()),

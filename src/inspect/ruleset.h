@@ -207,6 +207,7 @@ struct ruleset_packet {
 	uint32_t source, destination;
 	uint16_t port;
 	uint16_t source_port;   /* 0: any */
+	bool redirected;        /* a redirection of weft's has led it here; its first destination is not known */
 	bool established;       /* a reply of an established connection; else the first packet of a new one */
 	uint8_t protocol;       /* IPPROTO_*; 0: TCP */
 	uint32_t user, group;   /* of the process that sends it, if that is on the host */

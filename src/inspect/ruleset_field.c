@@ -100,10 +100,11 @@ static void inspect_field_put_original(const struct ruleset_packet *packet, stru
 	uint16_t port = reply ? packet->source_port : packet->port;
 
 	inspect_field_put(bytes, ORIGINAL_SOURCE, &source, sizeof(source));
-	inspect_field_put(bytes, ORIGINAL_DESTINATION, &destination, sizeof(destination));
+	if (!packet->redirected)
+		inspect_field_put(bytes, ORIGINAL_DESTINATION, &destination, sizeof(destination));
 	if (source_port)
 		inspect_field_put_port(bytes, ORIGINAL_SOURCE_PORT, source_port);
-	if (port)
+	if (port && !packet->redirected)
 		inspect_field_put_port(bytes, ORIGINAL_PORT, port);
 	inspect_field_put_byte(bytes, ORIGINAL_PROTOCOL, inspect_field_protocol(packet), 0xff);
 }
@@ -137,6 +138,8 @@ static bool inspect_field_put_ct(const struct ruleset_moment *moment, const stru
 		uint32_t known = bits | IPS_EXPECTED;
 		if (!established && moment->state->altered == RULESET_NO)
 			known = IPS_EXPECTED | IPS_SEEN_REPLY | IPS_ASSURED | IPS_CONFIRMED | IPS_DST_NAT;
+		if (moment->packet->redirected)
+			bits |= IPS_DST_NAT;
 		/* Loopback's are confirmed between the two hooks that they pass. */
 		if (strcmp(moment->packet->iif, "lo") == 0)
 			known &= ~(uint32_t)IPS_CONFIRMED;

@@ -136,6 +136,22 @@ def test_a_foreign_startup_reclaim_is_named(host, doctor, folder):
     doctor.only("startup_reclaim", "warn", "table inet v2-host-firewall")
 
 
+def test_a_service_that_guests_cannot_reach_is_named(host, doctor, folder):
+    path = f"{folder}/app.sock"
+    services = "[egress]\nallow_host = 192.0.2.1:80=5010\nredirect = *:5018\n"
+    doctor.only("services", "ok", "no service of the host")
+    doctor.only("services", "warn", "nobody listens on 0.0.0.0:5018, for [egress] redirect *:5018", config=services)
+    with open(path, "w", encoding="utf-8"):
+        pass
+    doctor.only("services", "fail", f"{path} of [egress] allow_host", "no socket", config=f"[egress]\nallow_host = 192.0.2.1:80=unix:{path}\n")
+    host.run(["iptables", "-P", "INPUT", "DROP"])
+    port = "[egress]\nallow_host = 192.0.2.1:80=5010\n"
+    fix = "iptables -I INPUT -i veth-+ -p tcp --dport 5010 -j ACCEPT"
+    doctor.only("services", "fail", "port 5010, for [egress] allow_host 192.0.2.1:80=5010", fix, config=port)
+    host.run(fix.split())
+    doctor.only("services", "ok", "are clear", config=port)
+
+
 def test_a_daemon_that_is_kept_from_running_is_told_with_its_state(weftd, doctor, host):
     daemon = weftd()
     doctor.socket = daemon.socket

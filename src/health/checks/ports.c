@@ -222,6 +222,8 @@ void check_ports(const struct health_facts *facts, struct health_report *report)
 {
 	static const struct listen_option default_listen = { "[forwarder] default_listen", "the default endpoint" };
 	static const struct listen_option http_listen = { "[http] listen", "[http] listen" };
+	static const struct listen_option service_port = { "[egress] service_port", "services of the host" };
+	const struct addr services = addr_from_ipv4(INADDR_ANY, facts->config->egress.service_port);
 	const struct addr_list *wanted = &facts->config->forwarder.default_listen, *http = &facts->config->http.listen;
 	int daemon = health_daemon(facts);
 	bool clear = true;
@@ -230,6 +232,8 @@ void check_ports(const struct health_facts *facts, struct health_report *report)
 		clear = check_ports_own(facts, &wanted->items[i], &default_listen, daemon, report) && clear;
 	for (size_t i = 0; i < http->count; i++)
 		clear = check_ports_own(facts, &http->items[i], &http_listen, daemon, report) && clear;
+	if (config_has_forwarded_service(facts->config))
+		clear = check_ports_own(facts, &services, &service_port, daemon, report) && clear;
 	clear = check_ports_sandboxes(facts, report) && clear;
 	clear = check_ports_range(facts, daemon, report) && clear;
 	if (clear)

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONFIRM_WAIT_MS = 500, LOOK_EACH_MS = 5 };
+enum { CONFIRM_WAIT_MS = 500, LOOK_EACH_MS = 5, PROXIES_SIZE = 96 };
 
 static uint32_t hop_egress_destination(const struct diagnose_request *request)
 {
@@ -30,6 +30,21 @@ static uint32_t hop_egress_source(const struct walk *walk)
 
 /* ---- Judgement ---- */
 
+/* "; TCP goes to proxies: 80:5016 *:5018", which a datagram tells nothing about; or "". */
+static const char *hop_egress_name_proxies(const struct walk *walk, char text[static PROXIES_SIZE])
+{
+	const struct config_redirect_list *redirects = &walk->request->config->egress.redirect;
+	size_t used = 0;
+
+	*text = '\0';
+	for (size_t i = 0; i < redirects->count && used < PROXIES_SIZE; i++) {
+		char entry[CONFIG_REDIRECT_TEXT_SIZE];
+		used += (size_t)snprintf(text + used, PROXIES_SIZE - used, "%s %s", i ? "" : "; TCP goes to proxies:",
+					 config_redirect_format(&redirects->items[i], entry));
+	}
+	return text;
+}
+
 /* The datagram left the host's filter; but as it was meant to? */
 static enum hop_status hop_egress_judge_passed(struct walk *walk, struct hop *hop, const struct hop_egress_seen *seen,
 					       bool *suspects)
@@ -37,7 +52,7 @@ static enum hop_status hop_egress_judge_passed(struct walk *walk, struct hop *ho
 	const struct inspect_look_way *reply = &seen->outside.reply;
 	const char *uplink = walk->request->config->addresses.uplink;
 	bool translated = reply->destination != hop_egress_source(walk);
-	char text[IPV4_TEXT_SIZE];
+	char text[IPV4_TEXT_SIZE], proxies[PROXIES_SIZE];
 
 	if (seen->to_host)
 		return hop_ok(hop, "reaches the host's own service");
@@ -46,7 +61,8 @@ static enum hop_status hop_egress_judge_passed(struct walk *walk, struct hop *ho
 		return hop_fail(hop, "redirected on the host, to %s", addr_ipv4_format(reply->source, text));
 	}
 	if (translated)
-		return hop_ok(hop, "leaves by %s as %s", seen->link, addr_ipv4_format(reply->destination, text));
+		return hop_ok(hop, "leaves by %s as %s%s", seen->link, addr_ipv4_format(reply->destination, text),
+			      hop_egress_name_proxies(walk, proxies));
 	/* With an uplink of its own in the configuration, weft translates for that alone. */
 	if (uplink && strcmp(uplink, seen->link) != 0) {
 		walk_cause(

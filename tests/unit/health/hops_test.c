@@ -233,6 +233,11 @@ START_TEST(a_confirmed_datagram_has_passed)
 	struct hop_egress_seen seen = sent();
 
 	judges_egress(&seen, HOP_OK, "leaves by uplink0 as 192.0.2.2", false);
+	/* A datagram tells nothing of TCP. */
+	struct config_redirect proxies[] = { { 80, 5016 }, { 0, 5018 } };
+	config->egress.redirect = (struct config_redirect_list){ .items = proxies, .count = 2 };
+	judges_egress(&seen, HOP_OK, "as 192.0.2.2; TCP goes to proxies: 80:5016 *:5018", false);
+	config->egress.redirect = (struct config_redirect_list){ .items = NULL };
 	seen.to_host = true;
 	seen.outside.reply.destination = SANDBOX;
 	judges_egress(&seen, HOP_OK, "the host's own service", false);
