@@ -16,6 +16,8 @@ import fabric
 import fabric_report
 import forwarder
 import forwarder_report
+import pool
+import pool_report
 import report
 import restart
 import restart_report
@@ -57,6 +59,12 @@ def run_restart(options):
     return results, goals, [restart_report.text_of(results.values)], restart_report.panels_of(results.values), {"plan": dataclasses.asdict(plan)}
 
 
+def run_pool(options):
+    plan = pool.Plan.quick() if options.quick else pool.Plan.full()
+    results = pool.run(plan, say)
+    return results, pool_report.goals_of(results.values), [pool_report.text_of(results.values)], pool_report.panels_of(results.values), {}
+
+
 def finish(name, options, about, outcome):
     results, goals, parts, panels, more = outcome
     if results.failures:
@@ -75,7 +83,7 @@ def finish(name, options, about, outcome):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
-    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "pool", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a minute or two for each, enough to see large changes")
     parser.add_argument("--connections", type=int, help="how many stay over a restart, instead of 5,000 or, with --quick, 500")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
@@ -88,6 +96,8 @@ def main():
         finish("fabric", options, about, run_fabric(options))
     if options.what in ("restart", "all"):
         finish("restart", options, about, run_restart(options))
+    if options.what in ("pool", "all"):
+        finish("pool", options, about, run_pool(options))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 # pylint: disable=wrong-import-position
 import fabric_report
 import forwarder_report
+import pool_report
 import report
 import restart_report
 from measure import Processes, kernel_memory_kib, percentile, spread
@@ -102,6 +103,20 @@ def test_restarts_that_lost_all_have_no_gap_and_fail():
     }
     assert restart_report.goals_of({}) == [] and restart_report.panels_of({}) == []
     assert " - " in restart_report.text_of({"restart": {restart_report.WEFT: lossy}})
+
+
+def test_the_pool_is_held_to_its_own_times_and_to_those_of_e2b():
+    values = {
+        "pool": {
+            pool_report.READY: {"claim p50 ms": [0.5, 0.7], "claim with a policy p50 ms": [2.5]},
+            pool_report.COLD: {"claim p50 ms": [4.0], "removal p50 ms": [8.0]},
+        },
+        "theirs": {"one": {"create ms": [43, 49], "removal ms": [152, 314]}, "two": {"create ms": [24, 28], "removal ms": [72, 84]}},
+    }
+    assert [(goal.seen, goal.reached) for goal in pool_report.goals_of(values)] == [(0.6, True), (2.5, False), (6, True), (9, False)]
+    text = pool_report.text_of(values)
+    assert "72-84" in text and "152-314" in text and " - " in text + " "
+    assert pool_report.panels_of(values) and pool_report.panels_of({}) == [] and pool_report.goals_of({}) == []
 
 
 def test_percentiles_and_spread():

@@ -1,0 +1,3 @@
+module github.com/e2b-dev/infra/packages/shared
+
+go 1.19
