@@ -5,9 +5,12 @@ package weft
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -156,6 +159,19 @@ func TestPatienceEnds(t *testing.T) {
 	f := newFake(t, hangsUp)
 	if err = f.client(WithPatience(0)).Health(testContext(t)); !errors.As(err, &lost) || !lost.Sent || f.count() != 1 {
 		t.Fatalf("%d requests, then: %v", f.count(), err)
+	}
+}
+
+func TestASocketThatMayNotBeOpenedIsNoAbsence(t *testing.T) {
+	c := New("/nowhere", WithPatience(patience))
+	dials := 0
+	c.kept.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		return nil, &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	}
+	var lost *UnreachableError
+	if err := c.Health(testContext(t)); !errors.Is(err, fs.ErrPermission) || !errors.As(err, &lost) || lost.Sent || dials != 1 {
+		t.Errorf("%d dials, then: %v", dials, err)
 	}
 }
 

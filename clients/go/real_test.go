@@ -411,3 +411,22 @@ func TestRealClientIsForManyGoroutines(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestRealReadersOverTCP(t *testing.T) {
+	writer, ctx := realClient(t)
+	must[*Sandbox](t)(writer.Register(ctx, "a1", Registration{}))
+	c := New(os.Getenv("WEFT_HTTP") + "/")
+	if list := must[[]Sandbox](t)(c.List(ctx, ListOptions{})); len(list) != 1 || list[0].ID != "a1" {
+		t.Errorf("%+v", list)
+	}
+	var problem *Problem
+	if err := c.Unregister(ctx, "a1"); !errors.As(err, &problem) || problem.Status != 405 {
+		t.Error(err)
+	}
+	if _, err := c.Wait(ctx, "a1", StateReady); !errors.Is(err, ErrForbidden) {
+		t.Error(err)
+	}
+	stream := must[*Stream](t)(c.Events(ctx, EventsOptions{Sandbox: "a1"}))
+	take(t, stream, 2)
+	stream.Close()
+}

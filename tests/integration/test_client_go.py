@@ -54,11 +54,12 @@ class Operator:
         self.guests.append(self.guest(self.weftd.api.show(sandbox)))
 
 
-def test_the_clients_own_tests(programs, daemon, guest):
+def test_the_clients_own_tests(programs, weftd, guest):
+    daemon = weftd({"http": {"listen": "127.0.0.1:9100"}})
     operator, told = Operator(daemon, guest), []
     process = daemon.host.popen(
         [f"{programs}/tests", "-test.v", "-test.run", "^TestReal"],
-        env={**os.environ, "WEFT_SOCKET": daemon.socket}, cwd=MODULE,
+        env={**os.environ, "WEFT_SOCKET": daemon.socket, "WEFT_HTTP": "http://127.0.0.1:9100"}, cwd=MODULE,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     try:
@@ -93,9 +94,11 @@ def example(programs, daemon, host):
 
 
 def test_the_example_is_for_newcomers(example, daemon, guest):
+    def registered():
+        return [one for one in daemon.api.list() if one["state"] == "waiting"]
+
     process = example("-port", "80")
-    poll_until(daemon.api.list)
-    sandbox = daemon.api.show("hello")
+    sandbox = poll_until(registered)[0]
     again = example().communicate(timeout=PATIENCE)[0]
     assert "choose another -id" in again
     guest(sandbox).serve("80,echo")
@@ -106,7 +109,7 @@ def test_the_example_is_for_newcomers(example, daemon, guest):
     assert daemon.api.list() == []
 
     process = example()
-    poll_until(daemon.api.list)
+    poll_until(registered)
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0 and told.endswith("hello is unregistered\n"), told
