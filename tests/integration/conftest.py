@@ -12,6 +12,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
     job_image  the folder of the VM that runs a job, harness.job_vm
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
+    proxy     real proxies in the host: proxy.judge(), proxy.mitmdump(), proxy.haproxy(), see harness.proxies
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
     folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
 """
@@ -28,6 +29,8 @@ from harness.forwarder import Forwarder, Sandbox
 from harness.guests import Vmm
 from harness.host import Host
 from harness.manager import Manager
+from harness.proxies import Proxies
+from harness.proxies import install as install_proxies
 from harness.sdk import SDKS, Sdk, StandinBox, VmBox
 from harness.sdk import install as install_sdks
 from harness.vm import VirtualMachine, make_image
@@ -253,3 +256,17 @@ def box(host, folder, request):
     yield make
     for one in made:
         one.kill()
+
+
+@pytest.fixture(scope="session")
+def proxy_folder():
+    """The folder in which tests/proxies/install put the proxies."""
+    return install_proxies()
+
+
+@pytest.fixture
+def proxy(host, folder, proxy_folder):
+    """Starts proxies in the host, and kills them at the end of the test."""
+    made = Proxies(host, proxy_folder, folder)
+    yield made
+    made.close()
