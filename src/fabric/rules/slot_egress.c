@@ -12,8 +12,9 @@
  * Services and DNS have a share of their own: a guest that has used up the other still finds names, and neither share is
  * without a limit.
  *
- * What is for a proxy leaves with a TTL of 1. The host's table redirects it to the host itself, where that is enough. Whoever
- * takes that table away also takes the redirection, and the kernel then drops what it would have to forward.
+ * What is for a service or a proxy leaves with a TTL of 1. The host's table redirects it to the host itself, where that is enough.
+ * Whoever takes that table away also takes the redirection, and the kernel then drops what it would have to forward: to the world
+ * past the proxy, or to whoever else has the service's address, such as a cloud's metadata service.
  *
  * To count a guest's flows, the kernel walks a list of them: 85 us for 8,192. So it counts only the first packet of a flow
  * that everything else lets pass. Beyond the limit it does not count at all for a while: the first packet that is denied puts
@@ -37,7 +38,7 @@ enum {
 	/* One element, and those that timed out within the second that the kernel takes to remove them. */
 	FULL_ELEMENTS = 32,
 	/* Enough for the host itself, and too little to be forwarded. */
-	PROXIED_TTL = 1,
+	HERE_TTL = 1,
 };
 
 const struct nft_set set_denied_ports = { .name = "denied_ports",
@@ -108,13 +109,13 @@ static void rules_egress_add_redirects(struct nft_batch *batch, const struct con
 
 	/* Of all ports is one rule enough. */
 	if (config_redirect_find(config, 0)) {
-		RULE(batch, RULES_CHAIN_EGRESS, match_l4proto(batch, NFT_IS, IPPROTO_TCP),
-		     act_set_ttl(batch, PROXIED_TTL), verdict_goto(batch, of_world.chain));
+		RULE(batch, RULES_CHAIN_EGRESS, match_l4proto(batch, NFT_IS, IPPROTO_TCP), act_set_ttl(batch, HERE_TTL),
+		     verdict_goto(batch, of_world.chain));
 		return;
 	}
 	for (size_t i = 0; i < redirects->count; i++)
 		RULE(batch, RULES_CHAIN_EGRESS, match_dport(batch, IPPROTO_TCP, redirects->items[i].port),
-		     act_set_ttl(batch, PROXIED_TTL), verdict_goto(batch, of_world.chain));
+		     act_set_ttl(batch, HERE_TTL), verdict_goto(batch, of_world.chain));
 }
 
 void rules_egress_isolate(struct nft_batch *batch)
@@ -131,7 +132,7 @@ void rules_egress_fill(struct nft_batch *batch, const struct config *config, boo
 		     verdict_goto(batch, of_services.chain));
 	if (config->egress.allow_host.count)
 		RULE(batch, RULES_CHAIN_EGRESS, match_destination_in(batch, NFT_IS, &set_host_services),
-		     verdict_goto(batch, of_services.chain));
+		     act_set_ttl(batch, HERE_TTL), verdict_goto(batch, of_services.chain));
 	RULE(batch, RULES_CHAIN_EGRESS, match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
 	     rules_deny(batch, "denied_sandbox", RULES_DENIAL_SANDBOX));
 	RULE(batch, RULES_CHAIN_EGRESS, rules_match_always_denied(batch, config),

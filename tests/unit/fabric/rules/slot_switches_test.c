@@ -46,6 +46,25 @@ START_TEST(tcp_for_a_proxy_passes_whatever_the_lists_say_and_can_be_forwarded_by
 }
 END_TEST
 
+START_TEST(what_is_for_a_service_can_be_forwarded_by_nobody_and_dns_can)
+{
+	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
+	struct config_service service = { .address = addr_from_ipv4(IP(169, 254, 169, 254), 80) };
+
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
+	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
+	expect(IP(169, 254, 169, 254), IPPROTO_TCP, 80, true, "allow_host");
+	ck_assert_uint_eq(ttl_of(IPPROTO_TCP, IP(169, 254, 169, 254), 80), 1);
+	ck_assert_uint_eq(ttl_of(IPPROTO_UDP, IP(169, 254, 169, 254), 80), 1);
+	ck_assert_uint_eq(ttl_of(IPPROTO_UDP, dns.ip, 53), 63);
+	char *listing = lab_round_trip();
+	ck_assert_ptr_nonnull(strstr(listing, "@host_services ip ttl set 1 goto guest_services"));
+	free(listing);
+	ck_assert(is_intact(&plan_closed));
+}
+END_TEST
+
 START_TEST(the_lists_judge_what_is_not_for_a_proxy)
 {
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
@@ -233,6 +252,7 @@ int main(void)
 	tcase_add_checked_fixture(switches, setup, NULL);
 	tcase_set_timeout(switches, 120);
 	tcase_add_test(switches, tcp_for_a_proxy_passes_whatever_the_lists_say_and_can_be_forwarded_by_nobody);
+	tcase_add_test(switches, what_is_for_a_service_can_be_forwarded_by_nobody_and_dns_can);
 	tcase_add_test(switches, the_lists_judge_what_is_not_for_a_proxy);
 	tcase_add_test(switches, an_isolated_guest_reaches_nothing_however_it_came_to_be_so);
 	tcase_add_test(switches, isolation_ends_what_the_guest_has_begun_and_nothing_else);
