@@ -9,15 +9,20 @@
  * invalid, none be translated, and the flow stand still for ever. So the numbers of such flows do not count any more.
  *
  * Inside, a flow to the slot's host address, or from the guest to the outside, is always translated. On the host that is known only of
- * flows that nobody has answered: a sandbox may talk to a service of the host without.
+ * flows that nobody has answered, since a sandbox may talk to a service of the host without, and of those that [egress] redirect would
+ * have led to a proxy. They may be older than the redirection. What the proxy's port then gets of them is from the midst of a
+ * connection that it does not have, so the kernel resets the guest's.
  */
 #include "fabric/slot/flows.h"
 
 #include "base/addr.h"
+#include "config/config.h"
 #include "config/layouts.h"
 #include "fabric/fabric.h"
 #include "fabric/rules/policy.h"
 #include "kernel/conntrack.h"
+
+#include <netinet/in.h>
 
 struct slot_inside {
 	uint32_t host_ip, guest, tap;
@@ -54,6 +59,7 @@ int slot_flows_renew_inside(int netns_fd, const struct config *config, const str
 }
 
 struct slot_outside {
+	const struct config *config;
 	struct cidr4 ranges[CONFIG_LAYOUTS_MAX];
 	size_t count;
 };
@@ -66,19 +72,38 @@ static bool slot_flows_is_ours(const struct slot_outside *outside, uint32_t addr
 	return false;
 }
 
+/* Whether FLOW goes straight to where the guest sent it, though [egress] redirect leads such flows to a proxy. */
+static bool slot_flows_passes_proxy_by(const struct kern_conntrack_flow *flow, const struct config *config)
+{
+	const struct kern_conntrack_way *way = &flow->original;
+	const struct addr asked = addr_from_ipv4(way->destination, way->port);
+	const struct cidr4_list *dns = &config->addresses.dns;
+
+	if (way->protocol != IPPROTO_TCP || flow->reply.source != way->destination ||
+	    !config_redirect_find(config, way->port) || config_service_find(config, &asked))
+		return false;
+	for (size_t i = 0; way->port == RULES_DNS_PORT && i < dns->count; i++)
+		if (dns->items[i].ip == way->destination)
+			return false;
+	return true;
+}
+
 static enum kern_conntrack_care slot_flows_judge_outside(const struct kern_conntrack_flow *flow, const void *context)
 {
 	const struct slot_outside *outside = context;
 
-	if (slot_flows_is_ours(outside, flow->original.source))
-		return !flow->answered && !flow->translated ? KERN_CONNTRACK_FORGET : slot_flows_relax(flow);
+	if (slot_flows_is_ours(outside, flow->original.source)) {
+		if ((!flow->answered && !flow->translated) || slot_flows_passes_proxy_by(flow, outside->config))
+			return KERN_CONNTRACK_FORGET;
+		return slot_flows_relax(flow);
+	}
 	/* To a sandbox, or to a published port of one. */
 	return slot_flows_is_ours(outside, flow->reply.source) ? slot_flows_relax(flow) : KERN_CONNTRACK_KEEP;
 }
 
 int slot_flows_renew_outside(const struct config *config, struct err *err)
 {
-	struct slot_outside outside;
+	struct slot_outside outside = { .config = config };
 
 	outside.count = config_layout_host_ranges(config, outside.ranges);
 	return kern_conntrack_review(-1, slot_flows_judge_outside, &outside, err);

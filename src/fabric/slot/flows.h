@@ -17,7 +17,7 @@ struct fabric_plan;
 /* Those of PLAN's slot, in its namespace. */
 int slot_flows_renew_inside(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
-/* Those of all sandboxes on the host: from a sandbox to the outside. */
+/* Those of all sandboxes on the host: from a sandbox to the outside, also past a proxy that [egress] redirect has got since. */
 int slot_flows_renew_outside(const struct config *config, struct err *err);
 
 /* Those on the host to the published ports NAT. */

@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "config/layouts.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/flows.h"
 #include "fabric/slot/work.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
@@ -162,12 +163,16 @@ int slot_build_host_forget(struct kern_rtnl *host, const struct config *config, 
 int slot_build_host(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
 	struct slot_host_routes routes;
+	bool intact;
 
 	if (kern_namespace_prepare_directory(config->layout.netns_dir, err) < 0 ||
 	    slot_build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules come before routes, so that no address of ours is reachable without them. */
-	if (rules_host_apply(config, err) < 0)
+	if (rules_host_check(config, &intact, err) < 0 || rules_host_apply(config, err) < 0)
+		return -1;
+	/* A former run had other rules, or they are gone. */
+	if (!intact && slot_flows_renew_outside(config, err) < 0)
 		return -1;
 	return slot_build_host_routes(host, config, &routes, err);
 }

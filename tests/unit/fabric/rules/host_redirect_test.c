@@ -3,6 +3,9 @@
 #include "unit/fabric/rules/nft_host_lab.h"
 #include "unit/run_suite.h"
 
+#include "fabric/slot/flows.h"
+#include "kernel/conntrack.h"
+
 #include <arpa/inet.h>
 #include <check.h>
 #include <linux/netfilter_ipv4.h>
@@ -232,6 +235,34 @@ START_TEST(a_flow_from_before_the_proxies_ends_with_its_next_packet)
 }
 END_TEST
 
+/* By then the slot sends with a TTL of 1, so that the packet does not come as far as to be denied. */
+START_TEST(it_is_reset_too_where_it_can_not_be_forwarded_and_others_go_on)
+{
+	struct packet to_proxy = syn(first_ip, ELSEWHERE, 80), other = syn(first_ip, ELSEWHERE, 22);
+	unsigned tracked;
+
+	other.source_port++;
+	struct packet out = passes(first, uplink, to_proxy);
+	passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
+	out = passes(first, uplink, other);
+	passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
+	redirect(1);
+	OK(slot_flows_renew_outside(lab.config, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 1);
+	to_proxy.ttl = 1;
+	to_proxy.tcp_flags = other.tcp_flags = TH_ACK;
+	to_proxy.sequence++;
+	other.sequence++;
+	to_proxy.acknowledged = other.acknowledged = 501;
+	struct packet answer = passes(first, first, to_proxy);
+	ck_assert(answer.tcp_flags & TH_RST);
+	ck_assert_uint_eq(answer.source, ELSEWHERE);
+	ck_assert_uint_eq(answer.source_port, 80);
+	passes(first, uplink, other);
+}
+END_TEST
+
 /* As `nft flush ruleset` beside another program's masquerading. A slot sends what is for a proxy with this TTL. */
 START_TEST(without_the_table_nothing_passes_a_proxy_by)
 {
@@ -272,6 +303,7 @@ int main(void)
 	tcase_add_test(redirects, a_proxy_gets_nothing_that_no_guest_may_reach);
 	tcase_add_test(redirects, a_service_comes_before_the_proxies);
 	tcase_add_test(redirects, a_flow_from_before_the_proxies_ends_with_its_next_packet);
+	tcase_add_test(redirects, it_is_reset_too_where_it_can_not_be_forwarded_and_others_go_on);
 	tcase_add_test(redirects, without_the_table_nothing_passes_a_proxy_by);
 	Suite *suite = suite_create("nft_host_redirect");
 	suite_add_tcase(suite, redirects);
