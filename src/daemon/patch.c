@@ -312,6 +312,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	if (registry_spec_patch_gives(&change->request->patch, "limits"))
 		fwd_listeners_follow_limits(change->daemon->forwarder, daemon_tenant_of(sandbox)->route);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_isolated(daemon_tenant_of(sandbox)->route, sandbox->spec->egress.isolated);
 	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);

@@ -193,7 +193,7 @@ static void fwd_linger_on_route_changed(struct connection *connection, const str
 	const struct route_state *now = &side->state;
 	enum fwd_close_reason reason;
 
-	if (fwd_route_state_ends_flows(now, before, &reason)) {
+	if (fwd_connection_is_cut(connection, before, &reason)) {
 		fwd_connection_close(connection, reason == CLOSE_PAUSED_RESET ? reason : CLOSE_DONE, 0);
 	} else if (fwd_route_state_pauses(now, before)) {
 		fwd_wheel_cancel(&connection->timer);

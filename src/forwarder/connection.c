@@ -172,8 +172,18 @@ bool fwd_connection_is_ended(const struct connection *connection, const struct r
 	const struct route_state *now = &connection->side->state;
 
 	if (connection->direction == DIRECTION_OUT)
-		return fwd_route_state_ends_flows(now, before, reason);
+		return fwd_route_state_ends_out(now, before, reason);
 	return fwd_route_state_ends_all(now, before, reason);
+}
+
+bool fwd_connection_is_cut(const struct connection *connection, const struct route_state *before,
+			   enum fwd_close_reason *reason)
+{
+	const struct route_state *now = &connection->side->state;
+
+	if (connection->direction == DIRECTION_OUT)
+		return fwd_route_state_ends_out(now, before, reason);
+	return fwd_route_state_ends_flows(now, before, reason);
 }
 
 bool fwd_connection_may_dial(const struct connection *connection)

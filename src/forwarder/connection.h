@@ -149,6 +149,10 @@ int fwd_connection_watch(struct connection *connection, struct peer *peer);
 bool fwd_connection_is_ended(const struct connection *connection, const struct route_state *before,
 			     enum fwd_close_reason *reason);
 
+/* Whether it ends it now that its server has answered; then *REASON. */
+bool fwd_connection_is_cut(const struct connection *connection, const struct route_state *before,
+			   enum fwd_close_reason *reason);
+
 /* Whether its server may be dialed now, by the state of its route. */
 bool fwd_connection_may_dial(const struct connection *connection);
 

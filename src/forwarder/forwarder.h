@@ -49,7 +49,7 @@ enum fwd_close_reason {
 	CLOSE_IDLE,             /* no byte for the idle time */
 	CLOSE_HALF_CLOSED,      /* half closed for longer than allowed */
 	CLOSE_PAUSED_RESET,     /* resumed with flows reset */
-	CLOSE_UNREGISTERED,     /* the sandbox was unregistered meanwhile, or the port unpublished */
+	CLOSE_UNREGISTERED,     /* the sandbox was unregistered or isolated meanwhile, or the port unpublished */
 	CLOSE_SHUTDOWN,         /* weftd stops */
 	CLOSE_HANDOVER_LOST,    /* the former run handed it over, and it could not be taken over */
 	CLOSE_PROXY_REFUSED, /* the service that the guest had asked for could not be reached; nothing else was tried */
@@ -135,6 +135,12 @@ void fwd_route_set_name(struct fwd_route *route, const char *name);
  * all is limited where the guest's packets come in, by a bucket that is too large for a connection that has rested.
  */
 void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
+
+/*
+ * An isolated sandbox reaches no service: the connections that its guest has opened are reset (reason: unregistered), as if the
+ * services were gone. That no other comes is up to the kernel's rules.
+ */
+void fwd_route_set_isolated(struct fwd_route *route, bool isolated);
 
 /*
  * Ends the route. Connections, held or open, are reset with REASON after DRAIN_MS at the latest (0: at once). Its listeners must

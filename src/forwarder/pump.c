@@ -322,7 +322,7 @@ static void fwd_pump_on_route_changed(struct connection *connection, const struc
 	const struct route_state *now = &side->state;
 	enum fwd_close_reason reason;
 
-	if (fwd_route_state_ends_flows(now, before, &reason)) {
+	if (fwd_connection_is_cut(connection, before, &reason)) {
 		fwd_connection_close(connection, reason, 0);
 		return;
 	}

@@ -295,6 +295,16 @@ void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 	fwd_route_notify(route, &state);
 }
 
+void fwd_route_set_isolated(struct fwd_route *route, bool isolated)
+{
+	struct route_state state = route->state;
+
+	if (state.isolated == isolated)
+		return;
+	state.isolated = isolated;
+	fwd_route_notify(route, &state);
+}
+
 /* ---- The end ---- */
 
 static void fwd_route_finish(struct fwd_route *route)

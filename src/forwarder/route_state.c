@@ -43,6 +43,17 @@ bool fwd_route_state_ends_flows(const struct route_state *now, const struct rout
 	return true;
 }
 
+bool fwd_route_state_ends_out(const struct route_state *now, const struct route_state *before,
+			      enum fwd_close_reason *reason)
+{
+	if (fwd_route_state_ends_flows(now, before, reason))
+		return true;
+	if (!now->isolated || before->isolated)
+		return false;
+	*reason = CLOSE_UNREGISTERED;
+	return true;
+}
+
 bool fwd_route_state_opens(const struct route_state *now, const struct route_state *before)
 {
 	return fwd_route_state_may_dial(now) && !fwd_route_state_may_dial(before);

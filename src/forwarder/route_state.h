@@ -18,6 +18,7 @@ struct route_state {
 	bool up;
 	bool ready;
 	bool paused;
+	bool isolated;                /* the guest reaches no service */
 	bool closing;                 /* main waits for each side to report that it is empty */
 	bool reset_all;               /* every connection ends now */
 	enum fwd_close_reason reason; /* of reset_all */
@@ -47,6 +48,10 @@ bool fwd_route_state_ends_all(const struct route_state *now, const struct route_
 /* Whether it ends open connections and UDP flows, in which the guest takes part; then *REASON. */
 bool fwd_route_state_ends_flows(const struct route_state *now, const struct route_state *before,
 				enum fwd_close_reason *reason);
+
+/* Whether it ends the connections to services, which the guest has opened, in whatever state; then *REASON. */
+bool fwd_route_state_ends_out(const struct route_state *now, const struct route_state *before,
+			      enum fwd_close_reason *reason);
 
 /* Whether the guest may be dialed now and could not be before. */
 bool fwd_route_state_opens(const struct route_state *now, const struct route_state *before);

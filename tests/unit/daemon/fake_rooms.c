@@ -197,6 +197,12 @@ void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_r
 	(void)route;
 }
 
+void fwd_route_set_isolated(struct fwd_route *route, bool isolated)
+{
+	(void)route;
+	(void)isolated;
+}
+
 void fwd_route_set_name(struct fwd_route *route, const char *name)
 {
 	(void)route;

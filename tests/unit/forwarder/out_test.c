@@ -411,6 +411,19 @@ START_TEST(a_resume_without_flows_resets_it_in_each_state)
 }
 END_TEST
 
+START_TEST(an_isolated_guest_reaches_no_service_any_more)
+{
+	const struct route_state isolated = { .netns_fd = -1, .up = true, .isolated = true };
+
+	if (_i)
+		open_one();
+	else
+		ask_path(false);
+	change(isolated);
+	assert_ended(CLOSE_UNREGISTERED);
+}
+END_TEST
+
 /* ---- The end ---- */
 
 START_TEST(a_service_that_resets_is_told_apart_from_the_guest)
@@ -494,6 +507,7 @@ int main(void)
 	tcase_add_test(sandbox, a_pause_freezes_it_and_a_resume_lets_it_go_on);
 	tcase_add_test(sandbox, in_a_pause_no_service_is_dialed);
 	tcase_add_loop_test(sandbox, a_resume_without_flows_resets_it_in_each_state, 0, 2);
+	tcase_add_loop_test(sandbox, an_isolated_guest_reaches_no_service_any_more, 0, 2);
 	suite_add_tcase(suite, sandbox);
 
 	tcase_add_checked_fixture(end, setup, teardown);

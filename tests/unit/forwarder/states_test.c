@@ -219,6 +219,17 @@ START_TEST(a_lost_carrier_resets_an_open_connection)
 }
 END_TEST
 
+START_TEST(an_isolated_guest_keeps_its_clients)
+{
+	struct route_state now = { .netns_fd = -1, .isolated = true };
+	enum fwd_connection_phase phase = (enum fwd_connection_phase)(CONNECTION_HELD + _i);
+
+	make(phase);
+	change(&now);
+	ck_assert_int_eq(fwd_connection_phase(&connection), phase);
+}
+END_TEST
+
 START_TEST(a_resume_without_flows_resets_open_and_lingering_ones)
 {
 	struct route_state now = { .netns_fd = -1, .flow_resets = 1 };
@@ -420,6 +431,7 @@ int main(void)
 	tcase_add_test(route, a_lost_carrier_leaves_a_held_connection_held);
 	tcase_add_test(route, a_lost_carrier_ends_an_attempt_and_the_client_is_held);
 	tcase_add_test(route, a_lost_carrier_resets_an_open_connection);
+	tcase_add_loop_test(route, an_isolated_guest_keeps_its_clients, 0, 4);
 	tcase_add_loop_test(route, a_resume_without_flows_resets_open_and_lingering_ones, 0, 2);
 	tcase_add_loop_test(route, a_pause_stops_the_clock_and_a_resume_shifts_the_deadline, 0, 2);
 	tcase_add_test(route, a_pause_ends_an_attempt_and_stops_the_clock);
