@@ -17,11 +17,28 @@ static void check_fd(int fd, bool *seen, size_t count)
 	seen[fd - FIRST_FD] = true;
 }
 
+static void check_target(const struct frozen *frozen)
+{
+	const struct fwd_target *target = &frozen->target;
+	const char *path = target->to.path.sun_path;
+
+	if (frozen->kind == FROZEN_SERVICE && target->to.any.sa_family == AF_UNIX)
+		fuzz_check(path[0] == '/' && strlen(path) < sizeof(target->to.path.sun_path));
+	else if (frozen->kind == FROZEN_SERVICE)
+		fuzz_check(addr_port(&target->to.addr));
+	else
+		fuzz_check(frozen->kind == FROZEN_ENDPOINT && !target->to.any.sa_family);
+}
+
 static void check_connection(const struct frozen *frozen, bool *seen, size_t count)
 {
 	fuzz_check(frozen->id && frozen->phase >= FROZEN_HELD && frozen->phase <= FROZEN_LINGERING);
-	fuzz_check((frozen->peers[CLIENT].fd >= 0) == (frozen->phase != FROZEN_LINGERING));
-	fuzz_check((frozen->peers[SERVER].fd >= 0) == (frozen->phase != FROZEN_HELD));
+	bool lingers = frozen->phase == FROZEN_LINGERING;
+	enum which guest = fwd_guest_end(fwd_frozen_direction(frozen));
+
+	fuzz_check((frozen->peers[CLIENT].fd >= 0) == (!lingers || guest == CLIENT));
+	fuzz_check((frozen->peers[SERVER].fd >= 0) == (lingers ? guest == SERVER : frozen->phase == FROZEN_OPEN));
+	check_target(frozen);
 	for (size_t i = 0; i < 2; i++) {
 		const struct frozen_stream *stream = &frozen->streams[i];
 

@@ -189,6 +189,16 @@ def test_guests_are_connected_to_services_and_to_nothing_else(scene, host):
     assert scene.ended(f"unix:{scene.path('events')}")["reason"] == "unregistered"
 
 
+def test_a_taken_port_is_told_and_opened_once_it_is_free(scene, host):
+    with host.listen(5382) as other:
+        scene = scene().start()
+        (told,) = scene.api.status()["not_open"]
+        assert (told["address"], told["what"]) == ("0.0.0.0:5382", "[egress] service_port")
+        other.close()
+        poll_until(lambda: not scene.api.status()["not_open"])
+    passes(*scene.ask(EVENTS))
+
+
 def test_a_service_that_is_started_anew_loses_no_guest(scene):
     scene = scene().start()
     scene.events.close()
