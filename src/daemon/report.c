@@ -15,6 +15,7 @@
 #include "daemon/uses.h"
 #include "wire/write.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <sys/utsname.h>
 
@@ -130,6 +131,9 @@ static void daemon_report_reach(void *context, const struct fabric_reach *reach,
 
 	if (err) {
 		daemon_explain(err, &problem);
+		/* No slot, as one that is still being made has none, or no rules, which are put back. */
+		if (err->code == ENOENT)
+			problem.kind = PROBLEM_UNAVAILABLE;
 		control_request_refuse(context, &problem);
 		return;
 	}

@@ -24,13 +24,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR. */
+/* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR, whose code is ENOENT if it is not live. */
 static struct slot *fabric_slot_find_live(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
 {
 	struct slot *slot = fabric_slot_find(fabric, number);
 
 	if (!slot || !fabric_slot_is_live(slot) || !slot->plan) {
-		err_set(err, ENOENT, "slot %u", number);
+		err_set(err, 0, "slot %u is still being made or taken over, or is taken apart already", number);
+		err->code = ENOENT;
 		return NULL;
 	}
 	*netns_fd = fabric_slot_open_netns(slot, err);

@@ -410,3 +410,20 @@ def test_a_tap_that_flaps_does_not_flood_the_log(daemon, api, guest):
             told += next(events)["type"] == "state"
     lines = [line for line in daemon.log().splitlines() if "cause=carrier" in line or "the TAP" in line]
     assert 20 <= len(lines) <= 30, lines
+
+
+def test_policy_of_a_sandbox_that_comes_and_goes_is_no_fault(api):
+    seen = set()
+
+    def come_and_go(_):
+        api.register("a1")
+        api.unregister("a1")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(lambda: [come_and_go(n) for n in range(5)])
+        while not changes.done():
+            reply = api.get("/v1/sandboxes/a1/reach?dest=198.51.100.1")
+            seen.add(reply.status)
+            assert reply.status in (200, 404) or "still being made" in reply.problem(503)["detail"], reply
+        changes.result()
+    assert 503 in seen
