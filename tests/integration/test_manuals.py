@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -194,12 +195,57 @@ def test_the_commands_of_the_documents_run(shell, guest, host):
         done = reader.run(command)
         if done.returncode not in expected_codes(command):
             faults.append(f"{name}: {written}: exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
-        if "$(weftctl show" in command and re.search("['\"]", done.stdout):
+        if "$(weftctl show" in command and "eval " not in command and re.search("['\"]", done.stdout):
             faults.append(f"{name}: {written}: quotes reach the program: {done.stdout}")
     reader.close()
     host.run(["nft", "delete", "table", "inet", "firewall"])
     assert not faults, "\n".join(faults)
     assert left_out == set(NOT_HERE)
+
+
+def document_program(folder, language, file):
+    """The program of docs/integrating.md in LANGUAGE, as a file."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", read("docs/integrating.md"), re.DOTALL)
+    os.makedirs(f"{folder}/{language}")
+    with open(f"{folder}/{language}/{file}", "w", encoding="utf-8") as out:
+        out.write(block)
+    return f"{folder}/{language}"
+
+
+def build_go(folder):
+    """A shell's command that runs the program in Go, built by Debian's Go where it is installed."""
+    place = document_program(folder, "go", "main.go")
+    with open(f"{place}/go.mod", "w", encoding="ascii") as file:
+        file.write("module manager\n\ngo 1.19\n\nrequire weft.example/clients/go v0.0.0\n\n")
+        file.write(f"replace weft.example/clients/go => {TOP}/clients/go\n")
+    go = "/usr/bin/go" if os.path.exists("/usr/bin/go") else "go"
+    env = {"GOCACHE": os.path.join(build_dir(), "go-cache"), **os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    for arguments in (["vet", "."], ["build", "-o", "manager", "."]):
+        subprocess.run([go, *arguments], cwd=place, env=env, check=True, timeout=600)
+    assert subprocess.run(["gofmt", "-l", "main.go"], cwd=place, capture_output=True, check=True).stdout == b""
+    return f"{place}/manager"
+
+
+def run_python(folder):
+    place = document_program(folder, "python", "manager.py")
+    return f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={TOP}/clients/python/src {sys.executable} {place}/manager.py"
+
+
+@pytest.mark.xdist_group("go")
+@pytest.mark.parametrize("made", [build_go, run_python])
+def test_the_managers_of_the_document_start_and_stop_a_vm(shell, guest, folder, made):
+    command = made(folder)
+    reader = Reader(shell, guest)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(shell, command)
+        poll_until(lambda: running.done() or reader.registered())
+        if not running.done():
+            reader.start_vm()
+        done = running.result()
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert shell.daemon.api.list() == []
+    # Its child's output is its own, so this comes from the jailer's stand-in, or not at all.
+    assert "--netns\n/run/netns/ns-1\n" in done.stdout or made is build_go
 
 
 def test_a_reset_at_resume_leaves_the_kernel_path_alone(weftd, guest, host):
