@@ -150,6 +150,14 @@ def test_a_unit_is_a_vm_on_weft(machine, host):
     assert api.wait("web", "attached")["slot"] == 1
     assert runs_without_privileges(machine, main_pid(machine, "weft-vm@a1"))
 
+    # Its network is made anew with what the file says now, and it with that.
+    write(machine.file("/etc/weft/vm/a1.conf"), CONFIG.replace("--name web", "--name web --label new=yes"))
+    second = main_pid(machine, "weft-vm@a1")
+    machine.sh("systemctl restart --no-block weft-sandbox@a1")
+    poll_until(lambda: [one["labels"] for one in api.list()] == [{"new": "yes"}])
+    poll_until(lambda: main_pid(machine, "weft-vm@a1") not in (0, second))
+    assert api.wait("web", "attached")["id"] == "a1"
+
     # With the VM its network goes.
     machine.sh("systemctl stop weft-vm@a1")
     poll_until(lambda: shown(machine, "weft-sandbox@a1", "ActiveState")["ActiveState"] == "inactive")
