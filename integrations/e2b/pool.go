@@ -67,8 +67,8 @@ type Pool struct {
 }
 
 type claim struct {
-	slot Slot
-	dscp int
+	slot   Slot
+	egress Egress // in force, but for Deny
 }
 
 // New makes a pool. It waits for a weftd that starts, at most 30 s, checks its configuration by Options.Host, and removes what
@@ -115,7 +115,7 @@ func (p *Pool) Get(ctx context.Context, egress Egress) (Slot, error) {
 		return Slot{}, ErrClosed
 	}
 	answers := make(chan answer)
-	go p.claim(ctx, body, egress.DSCP, answers)
+	go p.claim(ctx, body, egress, answers)
 	select {
 	case got := <-answers:
 		return got.slot, got.err
@@ -130,9 +130,9 @@ type answer struct {
 }
 
 // claim registers a sandbox and hands it to the caller, or removes it again if the caller is gone.
-func (p *Pool) claim(ctx context.Context, body weft.Registration, dscp int, answers chan<- answer) {
+func (p *Pool) claim(ctx context.Context, body weft.Registration, egress Egress, answers chan<- answer) {
 	defer p.work.Done()
-	slot, err := p.register(ctx, body, dscp)
+	slot, err := p.register(ctx, body, egress)
 	select {
 	case answers <- answer{slot: slot, err: err}:
 	case <-ctx.Done():
@@ -144,7 +144,7 @@ func (p *Pool) claim(ctx context.Context, body weft.Registration, dscp int, answ
 }
 
 // register registers a sandbox and notes the claim. If it fails, nothing is left.
-func (p *Pool) register(ctx context.Context, body weft.Registration, dscp int) (Slot, error) {
+func (p *Pool) register(ctx context.Context, body weft.Registration, egress Egress) (Slot, error) {
 	id, err := p.inventID()
 	if err != nil {
 		return Slot{}, err
@@ -159,7 +159,7 @@ func (p *Pool) register(ctx context.Context, body weft.Registration, dscp int) (
 	slot := Slot{}
 	if err == nil {
 		slot = slotOf(sandbox)
-		err = p.keep(slot, dscp)
+		err = p.keep(slot, egress)
 	}
 	if err != nil {
 		p.undo(ctx, id) // a try whose answer was lost may have made it
@@ -176,13 +176,13 @@ func (p *Pool) undo(ctx context.Context, id string) {
 }
 
 // keep notes a claim, unless the pool was closed meanwhile.
-func (p *Pool) keep(slot Slot, dscp int) error {
+func (p *Pool) keep(slot Slot, egress Egress) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return ErrClosed
 	}
-	p.claims[slot.ID] = &claim{slot: slot, dscp: dscp}
+	p.claims[slot.ID] = &claim{slot: slot, egress: egress}
 	return nil
 }
 
@@ -212,13 +212,20 @@ func (p *Pool) SetEgress(ctx context.Context, id string, egress Egress) error {
 	if err != nil {
 		return err
 	}
-	egress.DSCP = found.dscp
+	egress.DSCP = found.egress.DSCP
 	policy, err := p.policy(egress)
 	if err != nil {
 		return err
 	}
-	_, err = p.options.Client.Patch(ctx, id, weft.Patch{Egress: policy})
-	return err
+	if _, err = p.options.Client.Patch(ctx, id, weft.Patch{Egress: policy}); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if found, there := p.claims[id]; there {
+		found.egress = egress
+	}
+	return nil
 }
 
 // Deny drops everything that the guest of a claimed slot opens, services of the host and DNS too. What the host opens to the
@@ -228,8 +235,13 @@ func (p *Pool) Deny(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	yes := true
-	_, err = p.options.Client.Patch(ctx, id, weft.Patch{Egress: &weft.Egress{Isolated: &yes, DSCP: &found.dscp}})
+	// The lists stay as they are: weft then changes no more than a rule.
+	policy, err := p.policy(found.egress)
+	if err != nil {
+		return err
+	}
+	policy.Isolated = weft.Ptr(true)
+	_, err = p.options.Client.Patch(ctx, id, weft.Patch{Egress: policy})
 	return err
 }
 

@@ -29,12 +29,11 @@ def goals_of(values):
     for name, what, wanted in (
         ("claim, p50 ms", "claim p50 ms", 1),
         ("claim with a policy, p50 ms", "claim with a policy p50 ms", 2),
-        ("change of policy, p50 ms", "change of policy p50 ms", 2),
     ):
         if (seen := _seen(values, READY, what)) is not None:
             goals.append(Goal(name, seen, wanted, "less"))
     goals.append(_times("a slot that is not ready, times as quick", _seen(values, COLD, "claim p50 ms"), _quickest(values, "create ms"), 5))
-    goals.append(_times("removal, times as quick", _seen(values, COLD, "removal p50 ms"), _quickest(values, "removal ms"), 10))
+    goals.append(_times("removal, times as quick", _seen(values, READY, "removal p50 ms"), _quickest(values, "removal ms"), 10))
     return [goal for goal in goals if goal]
 
 

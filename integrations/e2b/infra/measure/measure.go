@@ -24,6 +24,10 @@ type Results map[string]float64
 var policy = &orchestrator.SandboxNetworkConfig{Egress: &orchestrator.SandboxNetworkEgressConfig{
 	AllowedCidrs: []string{"8.8.8.8/32", "203.0.113.0/24"}, DeniedCidrs: []string{"0.0.0.0/0"}}}
 
+// Another policy, to which that one is changed.
+var other = &orchestrator.SandboxNetworkEgressConfig{
+	AllowedCidrs: []string{"8.8.8.8/32", "198.51.100.0/24"}, DeniedCidrs: []string{"9.0.0.0/8", "0.0.0.0/0"}}
+
 // Plan says how much to measure.
 type Plan struct {
 	// Single is how many slots are claimed one after the other.
@@ -93,7 +97,7 @@ func change(ctx context.Context, slots []*network.Slot, results Results) error {
 	var changed, denied []float64
 	for _, slot := range slots {
 		start := time.Now()
-		if err := slot.UpdateInternet(ctx, policy.Egress); err != nil {
+		if err := slot.UpdateInternet(ctx, other); err != nil {
 			return err
 		}
 		changed = append(changed, milliseconds(start))

@@ -3,7 +3,8 @@
 //go:build linux && e2b
 
 // Own measures the pools that E2B's orchestrator has of its own: own 1 COUNT or own 2 COUNT, after their NETWORK_VERSION. It needs
-// E2B's code, which the tag says is there, and is run by with-infra --bench.
+// E2B's code, which the tag says is there: with-infra --bench builds it. It makes slots, and leaves some behind, so it is to run on a
+// host of its own, such as `unshare --net --mount` makes, with a default route and IPv4 forwarding.
 package main
 
 import (
