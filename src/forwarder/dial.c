@@ -280,16 +280,30 @@ void fwd_dial_start(struct connection *connection)
 		fwd_dial_answered(connection);
 		return;
 	}
+	/* The attempt may stand for long, and the guest may leave. */
+	if (connection->direction == DIRECTION_OUT &&
+	    fwd_connection_watch(connection, &connection->peers[CLIENT]) < 0) {
+		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
+		return;
+	}
 	fwd_connection_wait(connection, fwd_dial_due_ms(connection));
 }
 
 /* ---- The state ---- */
+
+/* An attempt that stands until the deadline follows a change of that. */
+static void fwd_dial_follow_deadline(struct connection *connection)
+{
+	if (connection->direction == DIRECTION_OUT && fwd_connection_phase(connection) == CONNECTION_DIALING)
+		fwd_connection_wait(connection, connection->deadline_ms);
+}
 
 /* The client's events are a held client's. */
 static void fwd_dial_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	if (peer->which == CLIENT) {
 		hold_state.event(connection, peer, events);
+		fwd_dial_follow_deadline(connection);
 		return;
 	}
 	int error = events & (EPOLLERR | EPOLLHUP) ? fwd_socket_error(peer->fd) : 0;
@@ -344,6 +358,7 @@ static void fwd_dial_on_route_changed(struct connection *connection, const struc
 	}
 	/* The attempt goes on; the deadline is looked at when it has ended. */
 	fwd_connection_follow_deadline(connection, before);
+	fwd_dial_follow_deadline(connection);
 	if (now->pace != before->pace)
 		fwd_connection_pace(connection);
 }

@@ -267,11 +267,14 @@ START_TEST(a_service_that_stays_away_ends_it)
 }
 END_TEST
 
-START_TEST(a_socket_that_nobody_serves_ends_it)
+START_TEST(a_socket_that_nobody_serves_or_that_is_none_ends_it)
 {
 	struct fwd_target target = fwd_target_path(path, false);
 
-	bind_at(&target, SOCK_STREAM);
+	if (_i)
+		close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	else
+		bind_at(&target, SOCK_STREAM);
 	close_far(&listening);
 	ask_path(false);
 	go_on();
@@ -279,16 +282,6 @@ START_TEST(a_socket_that_nobody_serves_ends_it)
 	later(GRACE_MS);
 	assert_ended(CLOSE_PROXY_REFUSED);
 	ck_assert_int_eq(connection.error, ECONNREFUSED);
-}
-END_TEST
-
-START_TEST(a_file_that_is_no_socket_ends_it)
-{
-	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-	ask_path(false);
-	go_on();
-	later(GRACE_MS);
-	assert_ended(CLOSE_PROXY_REFUSED);
 }
 END_TEST
 
@@ -327,20 +320,57 @@ START_TEST(a_service_that_accepts_nobody_has_until_the_deadline)
 }
 END_TEST
 
-START_TEST(an_attempt_that_nobody_answers_stands_until_the_deadline)
+/* DIALING: a port whose queue is full answers nobody. */
+static void dial_in_vain(int others[static 2])
 {
-	int pair[2];
+	struct fwd_target target = fwd_target_address(&(struct addr){ 0 }, false);
+	socklen_t size = sizeof(target.to);
 
-	ask_path(false);
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	connection.peers[SERVER].fd = pair[0];
-	service = pair[1];
-	connection.dials = 1;
-	fwd_connection_become(&connection, &dial_state);
-	fwd_connection_wait(&connection, connection.deadline_ms);
-	later(DEADLINE_MS);
+	target.to.addr = addr_from_ipv4(0x7f000001, 0);
+	bind_at(&target, SOCK_STREAM);
+	ck_assert_int_eq(listen(listening, 0), 0);
+	ck_assert_int_eq(getsockname(listening, &target.to.any, &size), 0);
+	for (size_t i = 0; i < 2; i++) {
+		others[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(others[i], &target.to.any, fwd_target_length(&target));
+	}
+	ask(&target);
+	go_on();
+	ck_assert_int_eq(fwd_connection_phase(&connection), CONNECTION_DIALING);
+}
+
+START_TEST(a_guest_that_leaves_is_heard_while_nobody_answers)
+{
+	int others[2];
+
+	dial_in_vain(others);
+	ck_assert(connection.peers[CLIENT].watched);
+	close_far(&guest);
+	look(CLIENT, EPOLLIN | EPOLLRDHUP);
+	later(GRACE_MS);
+	assert_ended(CLOSE_DONE);
+	close(others[0]);
+	close(others[1]);
+}
+END_TEST
+
+START_TEST(an_attempt_that_nobody_answers_stands_until_the_deadline_and_follows_it)
+{
+	struct route_state now = lab.side->state;
+	uint64_t due_ms;
+	int others[2];
+
+	lab.side->state.limits.connect_deadline_ms = DEADLINE_MS;
+	now.limits.connect_deadline_ms = GRACE_MS;
+	dial_in_vain(others);
+	due_ms = connection.timer.due_ms;
+	change(now);
+	ck_assert_uint_lt(connection.timer.due_ms, due_ms);
+	later(GRACE_MS);
 	assert_ended(CLOSE_PROXY_REFUSED);
 	ck_assert_int_eq(connection.error, ETIMEDOUT);
+	close(others[0]);
+	close(others[1]);
 }
 END_TEST
 
@@ -494,12 +524,12 @@ int main(void)
 	tcase_add_checked_fixture(none, setup, teardown);
 	tcase_add_test(none, a_service_that_is_away_is_tried_again_for_its_grace);
 	tcase_add_test(none, a_service_that_stays_away_ends_it);
-	tcase_add_test(none, a_socket_that_nobody_serves_ends_it);
-	tcase_add_test(none, a_file_that_is_no_socket_ends_it);
+	tcase_add_loop_test(none, a_socket_that_nobody_serves_or_that_is_none_ends_it, 0, 2);
 	tcase_add_test(none, a_socket_of_another_type_ends_it_at_once);
 	tcase_add_test(none, a_service_that_accepts_nobody_has_until_the_deadline);
-	tcase_add_test(none, an_attempt_that_nobody_answers_stands_until_the_deadline);
 	tcase_add_test(none, a_guest_that_leaves_meanwhile_ends_it);
+	tcase_add_test(none, a_guest_that_leaves_is_heard_while_nobody_answers);
+	tcase_add_test(none, an_attempt_that_nobody_answers_stands_until_the_deadline_and_follows_it);
 	suite_add_tcase(suite, none);
 
 	tcase_add_checked_fixture(sandbox, setup, teardown);
