@@ -250,13 +250,19 @@ START_TEST(so_do_those_that_a_configuration_adds)
 {
 	static char name[] = "uplink";
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 }, allow = { IP(1, 0, 0, 0), 24 };
-	struct config_service service = { .address = addr_from_ipv4(IP(192, 0, 2, 1), 80) };
+	struct config_service services[] = {
+		{ .address = addr_from_ipv4(IP(192, 0, 2, 1), 79), .kind = CONFIG_SERVICE_SAME },
+		{ .address = addr_from_ipv4(IP(192, 0, 2, 1), 80), .kind = CONFIG_SERVICE_PORT, .port = 5010 },
+		{ .address = addr_from_ipv4(IP(192, 0, 2, 1), 81), .kind = CONFIG_SERVICE_UNIX },
+	};
+	struct config_redirect redirects[] = { { 80, 5016 }, { 0, 5018 } };
 	struct nft_batch batch;
 
+	lab.config->egress.redirect = (struct config_redirect_list){ .items = redirects, .count = 1 + (size_t)_i };
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->addresses.uplink = name;
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = services, .count = 3 };
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_host_add_table(&batch, lab.config);
@@ -264,7 +270,7 @@ START_TEST(so_do_those_that_a_configuration_adds)
 }
 END_TEST
 
-/* Without and with a policy that has something in each set, no internet and a limit; with a given and a learned MAC. */
+/* Without and with a policy that has something in each set, no internet and a limit; isolated; with a given and a learned MAC. */
 START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 {
 	static struct egress_rule rules[] = {
@@ -276,16 +282,21 @@ START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 		  .port_count = 1 },
 	};
 	static const struct egress egress = { .allow = rules, .allow_count = 3, .deny = rules, .deny_count = 3 };
+	static const struct egress switched = { .internet = true, .dscp = 46, .isolated = true };
+	static struct config_redirect redirects[] = { { 80, 5016 }, { 0, 5018 } };
 	static const struct bandwidth slow = { .from_guest = { 1000, 1000 } };
 	const struct fabric_plan plans[] = {
 		{ .slot = 1, .id = "a" },
 		{ .slot = 1, .id = "a", .egress = &egress, .bandwidth = &slow },
+		{ .slot = 1, .id = "a", .egress = &switched },
 	};
 	const struct fabric_counts counts = { 0 };
 	struct nft_batch batch;
 
 	lab_add_links(&lab);
 	lab.config->layout.guest_mac_learn = _i % 2;
+	if (_i / 2 == 2)
+		lab.config->egress.redirect = (struct config_redirect_list){ .items = redirects, .count = 1 + _i % 2 };
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_slot_add_tables(&batch, lab.config, &plans[_i / 2], &counts, 0);
 	must_come_back(&batch);
@@ -401,8 +412,8 @@ int main(void)
 	tcase_add_checked_fixture(tables, setup, NULL);
 	tcase_set_timeout(tables, 120);
 	tcase_add_test(tables, all_rules_of_the_hosts_table_come_back_equal);
-	tcase_add_test(tables, so_do_those_that_a_configuration_adds);
-	tcase_add_loop_test(tables, all_rules_of_a_slots_tables_come_back_equal, 0, 4);
+	tcase_add_loop_test(tables, so_do_those_that_a_configuration_adds, 0, 2);
+	tcase_add_loop_test(tables, all_rules_of_a_slots_tables_come_back_equal, 0, 6);
 	suite_add_tcase(suite, tables);
 	tcase_add_checked_fixture(pairs, setup, NULL);
 	tcase_add_test(pairs, rules_that_differ_in_a_single_thing_are_not_equal);
