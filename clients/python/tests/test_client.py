@@ -4,6 +4,7 @@
 import asyncio
 import datetime
 import json
+import math
 import os
 import threading
 import unittest
@@ -191,6 +192,9 @@ class Absence(Case):
             asked = [int(target.rpartition("=")[2]) for _, target, _ in server.requests]
             self.assertEqual(asked[0], 300)
             self.assertEqual(len(asked), 4)
+        for client, server in self.both(problem(408), problem(408), answer(200, sandbox()), timeout=math.inf, patience=math.inf):
+            client.wait("a1", "ready", timeout=math.inf)
+            self.assertEqual({target for _, target, _ in server.requests}, {"/v1/sandboxes/a1?wait=ready&timeout=300"})
         for client, server in self.both(problem(408)):
             with self.assertRaises(weft.WaitTimeout):
                 client.wait("a1", "ready", timeout=0)

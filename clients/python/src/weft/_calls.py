@@ -74,11 +74,11 @@ def get(options: Options, sandbox: str) -> Steps[Sandbox]:
 def wait(options: Options, sandbox: str, state: WaitState, timeout: float) -> Steps[Sandbox]:
     path, deadline = _sandbox_path(sandbox), time.monotonic() + timeout
 
-    def left() -> int:
-        return max(0, math.ceil(deadline - time.monotonic()))
+    def left() -> float:
+        return max(0.0, deadline - time.monotonic())
 
     def make() -> Call:
-        seconds = min(LONGEST_WAIT, left())
+        seconds = math.ceil(min(LONGEST_WAIT, left()))
         return Call("GET", target_of(path, [("wait", state), ("timeout", seconds)]), wait=seconds)
 
     while True:

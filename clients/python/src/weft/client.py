@@ -17,6 +17,7 @@ from .model import Connection, Diagnosis, Event, Findings, Patch, Rates, Reach, 
 T = TypeVar("T")
 
 DEFAULT_SOCKET = "/run/weft/control.sock"
+_LONGEST = 1e6  # seconds; a socket takes no endless ones
 
 
 class _Performer:
@@ -62,7 +63,7 @@ class _Performer:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._socket.settimeout(left)
+        self._socket.settimeout(min(left, _LONGEST))
         return self._socket
 
     def close(self) -> None:
