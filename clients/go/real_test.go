@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http/httptrace"
 	"os"
 	"reflect"
@@ -200,7 +201,19 @@ func TestRealReads(t *testing.T) {
 	if _, err := c.Diagnose(ctx, "a1", DiagnoseOptions{To: "nowhere"}); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
-	must[[]Connection](t)(c.Connections(ctx, "a1"))
+	published := must[*Sandbox](t)(c.Patch(ctx, "a1", Patch{Publish: []Port{{GuestPort: 80}}}))
+	client := must[net.Conn](t)(net.Dial("tcp", published.Endpoint(80)))
+	defer client.Close()
+	var held []Connection
+	for len(held) == 0 && ctx.Err() == nil { // a worker accepts it in its own time
+		held = must[[]Connection](t)(c.Connections(ctx, "a1"))
+	}
+	if len(held) == 0 {
+		t.Fatal(ctx.Err())
+	}
+	if one := held[0]; one.Direction != DirectionIn || one.Client != client.LocalAddr().String() || one.Endpoint != published.Endpoint(80) || one.ConnectMS != nil {
+		t.Errorf("%+v", one)
+	}
 	if findings := must[*Findings](t)(c.Doctor(ctx, false)); len(findings.Findings) == 0 {
 		t.Errorf("%+v", findings)
 	}

@@ -111,13 +111,19 @@ type Hop struct {
 	Detail  string `json:"detail"`
 }
 
+// Which way a Connection leads.
+const (
+	DirectionIn  = "in"  // to the guest
+	DirectionOut = "out" // from the guest, to a service of the host that weftd connects it to
+)
+
 // A Connection is one of the forwarder's.
 type Connection struct {
 	ID             int64  `json:"id"`
-	Endpoint       string `json:"endpoint"`
-	Client         string `json:"client"`
+	Endpoint       string `json:"endpoint"` // the address that the client connected to; with DirectionOut that of the service
+	Client         string `json:"client"`   // who connected; with DirectionOut the guest
 	State          string `json:"state"`
-	Direction      string `json:"direction"` // "in" to the guest, "out" from it
+	Direction      string `json:"direction"` // DirectionIn or DirectionOut
 	BytesToGuest   int64  `json:"bytes_to_guest"`
 	BytesFromGuest int64  `json:"bytes_from_guest"`
 	AgeMS          int64  `json:"age_ms"`
