@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from harness.daemon import build_dir
 from harness.wait import PATIENCE, poll_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -65,6 +66,13 @@ def test_claims_outlive_restarts(host, weftd, programs, folder):
         running.kill()
         running.wait()
     assert running.returncode == 0, output
+    assert daemon.api.list() == []
+
+
+def test_slots_whose_vm_died_or_was_forgotten_are_returned(host, weftd, programs):
+    daemon = weftd(config=sample_config(size=2, quarantine="100ms"))
+    env = {**os.environ, "WEFT_SOCKET": daemon.socket, "WEFT_VM": os.path.join(build_dir(), "tests/guest/standin")}
+    ran(host.run([programs / "e2b", "-test.v", "-test.run", "TestASlotWhoseVMDied"], env=env, check=False, timeout=2 * PATIENCE))
     assert daemon.api.list() == []
 
 
