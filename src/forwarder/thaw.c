@@ -242,11 +242,10 @@ static void fwd_thaw_send(struct thaw_sorting *sorting)
 	free(sorting->letters);
 }
 
-/* Whether it waits for a service that this run does not have. */
+/* Whether it is to a service that this run does not have, so that guests are not to have it either. */
 static bool fwd_thaw_is_withdrawn(const struct fwd_route *route, const struct frozen *frozen)
 {
-	return frozen->phase == FROZEN_HELD && fwd_frozen_direction(frozen) == DIRECTION_OUT &&
-	       !fwd_thaw_find_present(route, frozen);
+	return fwd_frozen_direction(frozen) == DIRECTION_OUT && !fwd_services_find(route->forwarder, &frozen->listen);
 }
 
 static void fwd_thaw_group(struct fwd_route *route, struct frozen_route *frozen)

@@ -311,6 +311,26 @@ def test_the_listener_of_weftd_is_for_redirected_connections_alone(scene):
             assert receive_all(connection) == b""
 
 
+def test_a_restart_withdraws_services(scene, manager):
+    """A connection to a service that is configured no more ends, although another service has the same address; others go on."""
+    lines = [f"{SERVICE}:7=127.0.0.1:7001", f"{SERVICE}:8=127.0.0.1:7001"]
+    one = scene(lines, manager=manager)
+    servers = serve_in(one.host, one.host, "7001,echo")
+    try:
+        withdrawn, kept = one.one.connect(SERVICE, 7), one.one.connect(SERVICE, 8)
+        assert echoes(withdrawn) and echoes(kept)
+        one.daemon.stop()
+        one.daemon.write_config({"egress": {"allow_host": lines[1:]}})
+        manager.start(one.daemon)
+        assert was_reset(withdrawn) and echoes(kept)
+        assert [seen["endpoint"] for seen in one.connections("one")] == [f"{SERVICE}:8"]
+        one.daemon.wait_log(rf"connection ended.*endpoint={SERVICE}:7 .*reason=unregistered")
+        withdrawn.close()
+        kept.close()
+    finally:
+        servers.stop()
+
+
 def test_services_share_the_life_of_their_sandbox(scene, manager):
     """They have a limit of their own, and outlive a restart. Paused, they stand still; isolated or unregistered, they end."""
     one = scene([f"{SERVICE}:7=127.0.0.1:7001"], egress={"connections": 2}, manager=manager)

@@ -313,14 +313,14 @@ START_TEST(one_that_waits_for_what_is_no_service_any_more_ends)
 }
 END_TEST
 
-START_TEST(one_that_is_open_outlives_its_service)
+START_TEST(one_that_is_open_ends_with_its_service)
 {
 	open_one(&flow);
 	lab.service_count = 0;
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
-	assert_whole(&flow);
-	wait_for_end(CLOSE_DONE);
+	assert_taken(0, 1);
+	flow_expect_reset(&lab, &flow, FROM_GUEST);
+	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
 }
 END_TEST
 
@@ -369,7 +369,7 @@ int main(void)
 	tcase_add_test(restart, half_closed_it_goes_on_too);
 	tcase_add_test(restart, one_that_waits_for_its_service_waits_on);
 	tcase_add_test(restart, one_that_waits_for_what_is_no_service_any_more_ends);
-	tcase_add_test(restart, one_that_is_open_outlives_its_service);
+	tcase_add_test(restart, one_that_is_open_ends_with_its_service);
 	tcase_add_loop_test(restart, a_guest_that_went_meanwhile_ends_it_in_each_state, 0, 2);
 	suite_add_tcase(suite, restart);
 	return run_suite(suite);
