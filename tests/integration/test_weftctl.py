@@ -586,10 +586,11 @@ def test_no_such_sandbox_is_3_and_no_such_port_is_1(fake, run):
 def test_the_beginning_of_an_id_is_enough_to_read(fake, run, command):
     everything = http(200, {"sandboxes": [sandbox(id="box-7"), sandbox(id="bax")]})
     answer = http(200, sandbox(id="box-7", connections=[], hops=[], allowed=True))
-    fake.answers = [problem(404, "there is no sandbox bo", "id"), everything, answer, answer][: 4 if command == ["diagnose"] else 3]
+    fake.answers = [problem(404, "there is no sandbox bo", "id"), everything, answer, answer][: 4 if command[0] in ("diagnose", "policy") else 3]
     done = run(command[0], "bo", *command[1:])
     assert done.returncode == DONE, done.stderr
-    assert all(target.startswith("/v1/sandboxes/box-7") for _, target, _ in fake.requests[2:])
+    # What the host's proxies judge is the daemon's to say.
+    assert all(target.startswith("/v1/sandboxes/box-7") for _, target, _ in fake.requests[2:] if target != "/v1/status")
 
 
 def test_the_beginning_of_several_ids_names_them(fake, run):
