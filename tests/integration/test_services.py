@@ -215,13 +215,14 @@ def test_targets_that_are_none(scene, folder, host):
         assert "reason=proxy-refused" in line and f"target={target}" in line and error in line, line
     assert one.ended("proxy-refused") == before + len(targets)
     assert not readable(one.elsewhere.fileno(), 0)
+    one.api.patch("one", {"name": "crawler"})
     # A service that comes up within the moment of grace is found, and is told who asks.
     told = one_of(5, lambda: header_of_a_late_service(one, 80, 7009), bool)
-    assert told == ("one", "10.11.0.1", f"{SERVICE}:80")
+    assert told == ("one", "crawler", "10.11.0.1", f"{SERVICE}:80")
 
 
 def header_of_a_late_service(one, port, listens):
-    """The guest asks before the service listens: the sandbox, source and destination that the service is told; None: it came too late."""
+    """The guest asks before the service listens: what read_header() then reads; None: the service came too late."""
     with one.one.connect(SERVICE, port) as connection:
         asked = f"{SERVICE}:{port}"
         poll_until(lambda: readable(connection.fileno(), 0) or any(seen["endpoint"] == asked for seen in one.connections("one")))
@@ -233,7 +234,7 @@ def header_of_a_late_service(one, port, listens):
 
 
 def read_header(connection):
-    """Reads a header of the PROXY protocol, version 2, over IPv4. Returns its unique id, source, and destination with its port."""
+    """Reads a header of the PROXY protocol, version 2, over IPv4. Returns the sandbox's id and name, source, and destination."""
     head = receive_exactly(connection, 16)
     assert head[:14] == b"\r\n\r\n\0\r\nQUIT\n\x21\x11", head
     rest = receive_exactly(connection, int.from_bytes(head[14:], "big"))
@@ -243,7 +244,7 @@ def read_header(connection):
         length = int.from_bytes(rest[at + 1 : at + 3], "big")
         values[rest[at]] = rest[at + 3 : at + 3 + length].decode()
         at += 3 + length
-    return values[5], source, f"{destination}:{int.from_bytes(rest[10:12], 'big')}"
+    return values[0x05], values[0xE0], source, f"{destination}:{int.from_bytes(rest[10:12], 'big')}"
 
 
 def test_a_target_that_hangs_and_one_that_dies(scene, folder):
