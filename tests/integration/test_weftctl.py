@@ -996,6 +996,26 @@ def test_events_after_a_boot_of_long_ago_say_that_it_is_over(fake, run):
     assert done.stderr.startswith("weftctl events: another run of weftd answers (boot b1, after b0)")
 
 
+def test_events_begin_anew_where_a_snapshot_broke_off(fake, run):
+    """After the first sandbox of a snapshot there is no event to go on from: the other sandboxes would be missing."""
+    half = event(7, "snapshot", sandbox="a1", object=sandbox())
+    fake.answers = [
+        stream(event(6, "registered", sandbox="a1"), end=b""),
+        stream(half, end=b""),
+        stream(half, event(7, "snapshot-end"), event(8, "stopping")),
+        stream(event(9, "snapshot", sandbox="a1", object=sandbox()), event(9, "overflow")),
+    ]
+    done = run("events")
+    assert [target for _, target, _ in fake.requests] == [
+        "/v1/events",
+        "/v1/events?since=6&boot=b1",
+        "/v1/events",
+        "/v1/events?since=8&boot=b1",
+    ]
+    assert "the snapshot came faster than it was read" in done.stderr
+    assert "--since" not in done.stderr
+
+
 def test_events_give_up_in_time(fake, run):
     def end(connection):
         connection.sendall(stream(event(1, "registered", sandbox="a1")))

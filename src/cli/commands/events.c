@@ -5,7 +5,7 @@
  * mistyped its id would wait for ever, so stderr tells that it was not in the snapshot.
  *
  * A stream that ends with weftd's run is asked for again, from the last event on. The next run knows no events of the former one, and
- * answers with a snapshot; stderr tells which of the two it was.
+ * answers with a snapshot; stderr tells which of the two it was. Amid a snapshot there is no place to go on from: another one follows.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -33,6 +33,7 @@ struct following {
 	bool seen;           /* an event of a sandbox came */
 	bool begun;          /* a line came, of this stream or a former one */
 	bool resuming;       /* the stream was asked to go on after SEQ of BOOT, and no line of it came yet */
+	bool amid_snapshot;
 	bool stopping, overflow;
 	int unwritten;  /* errno of an output that failed; else 0 */
 	long seq;       /* of the last event, or of that after which to begin */
@@ -159,6 +160,10 @@ static void command_events_note_line(struct following *following, const json_t *
 	following->overflow = strcmp(type, "overflow") == 0;
 	following->stopping = strcmp(type, "stopping") == 0;
 	following->seen = following->seen || *client_text(event, "sandbox");
+	if (strcmp(type, "snapshot") == 0)
+		following->amid_snapshot = true;
+	else if (strcmp(type, "snapshot-end") == 0)
+		following->amid_snapshot = false;
 	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
 		following->seq = (long)client_number(event, "seq");
 	if (*boot)
@@ -187,6 +192,12 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 	return !following->unwritten && !following->overflow;
 }
 
+/* Whether there is an event to go on from. */
+static bool command_events_has_place(const struct following *following)
+{
+	return *following->boot && !following->amid_snapshot;
+}
+
 /* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees. */
 static char *command_events_target(const struct following *following)
 {
@@ -195,7 +206,8 @@ static char *command_events_target(const struct following *following)
 	AUTO_FREE char *since = NULL;
 	char *target;
 
-	if (*following->boot && asprintf(&since, "since=%ld&boot=%s", following->seq, escaped_boot) < 0)
+	if (command_events_has_place(following) &&
+	    asprintf(&since, "since=%ld&boot=%s", following->seq, escaped_boot) < 0)
 		abort();
 	if (asprintf(&target, "/v1/events%s%s%s%s%s", since || following->sandbox ? "?" : "", since ? since : "",
 		     since && following->sandbox ? "&" : "", following->sandbox ? "sandbox=" : "", escaped_id) < 0)
@@ -268,6 +280,10 @@ static bool command_events_ended(struct following *following, int *code)
 
 	if (following->unwritten)
 		*code = cli_fail_output(cli, following->unwritten);
+	else if (following->overflow && following->amid_snapshot)
+		*code = cli_fail(cli, CLI_FAILED,
+				 "the snapshot came faster than it was read, and weftd cut us off\n"
+				 "To read it faster, let weftctl write to a file.");
 	else if (following->overflow)
 		*code = cli_fail(cli, CLI_FAILED,
 				 "events came faster than they were read, and weftd cut us off\n"
@@ -298,7 +314,7 @@ static bool command_events_follow(struct following *following, int *code)
 	struct err err;
 	bool again;
 
-	following->resuming = *following->boot;
+	following->resuming = command_events_has_place(following);
 	following->seen = following->stopping = false;
 	if (client_stream(&request, command_events_take_line, following, &answer, &err) < 0) {
 		again = command_events_is_away(following, &err) &&
