@@ -104,11 +104,12 @@ static void fwd_connection_drop_streams(struct connection *connection)
 	fwd_stream_drop(connection->side, &connection->streams[SERVER]);
 }
 
-static bool fwd_linger_is_acknowledged(struct connection *connection)
+/* Whether the guest has acknowledged everything, or never will: a reset leaves the bytes before it counted as unacknowledged. */
+static bool fwd_linger_is_over(struct connection *connection)
 {
-	int unacknowledged = 0;
+	int fd = fwd_connection_guest(connection)->fd, unacknowledged = 0;
 
-	return ioctl(fwd_connection_guest(connection)->fd, SIOCOUTQ, &unacknowledged) < 0 || !unacknowledged;
+	return ioctl(fd, SIOCOUTQ, &unacknowledged) < 0 || !unacknowledged || fwd_socket_is_over(fd);
 }
 
 static void fwd_linger_begin(struct connection *connection)
@@ -128,7 +129,7 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 	if (error)
 		connection->error = error;
 	fwd_connection_drop_streams(connection);
-	if (in_order && !fwd_linger_is_acknowledged(connection)) {
+	if (in_order && !fwd_linger_is_over(connection)) {
 		fwd_linger_begin(connection);
 		return;
 	}
@@ -172,7 +173,7 @@ static void fwd_linger_on_event(struct connection *connection, struct peer *peer
 {
 	(void)peer;
 	(void)events;
-	if (fwd_linger_is_acknowledged(connection))
+	if (fwd_linger_is_over(connection))
 		fwd_connection_close(connection, CLOSE_DONE, 0);
 }
 

@@ -47,9 +47,13 @@ void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
 	connection->streams[CLIENT].pipe = connection->streams[SERVER].pipe = PIPE_NONE;
 	fwd_connection_become(connection, &hold_state);
 
-	/* Accepted before its route was closed, it may come by message after all others ended. */
-	if (connection->side->state.reset_all)
-		fwd_connection_close(connection, connection->side->state.reason, 0);
+	/* Accepted late, or before its route was closed and sent here by message, it may come after all others ended. */
+	const struct route_state *state = &connection->side->state;
+
+	if (state->reset_all)
+		fwd_connection_close(connection, state->reason, 0);
+	else if (state->isolated && connection->direction == DIRECTION_OUT)
+		fwd_connection_close(connection, CLOSE_UNREGISTERED, 0);
 	else
 		connection->state->go_on(connection);
 	if (fwd_connection_phase(connection) == CONNECTION_HELD &&

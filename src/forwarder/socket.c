@@ -76,6 +76,14 @@ int fwd_socket_error(int fd)
 	return error;
 }
 
+bool fwd_socket_is_over(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 void fwd_socket_set_keepalive(int fd, unsigned keepalive_ms)
 {
 	int seconds = (int)((keepalive_ms + 999) / 1000);

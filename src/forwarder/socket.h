@@ -24,6 +24,9 @@ int fwd_socket_original(int fd, struct addr *addr);
 /* The error that the socket reports, as an errno; 0: none. Reading it clears it. */
 int fwd_socket_error(int fd);
 
+/* Whether the connection is over for both ends, by a reset for one. False for a unix socket. */
+bool fwd_socket_is_over(int fd);
+
 /* Keepalive: probes after KEEPALIVE_MS of silence and each KEEPALIVE_MS from then on; 0: off. */
 void fwd_socket_set_keepalive(int fd, unsigned keepalive_ms);
 

@@ -212,6 +212,21 @@ START_TEST(what_a_guest_opens_has_a_limit_of_its_own)
 }
 END_TEST
 
+/* The kernel took the connection before its rules shut, and it is accepted behind the change. */
+START_TEST(what_an_isolated_guest_asked_in_time_comes_too_late)
+{
+	fwd_route_set_isolated(lab.route, true);
+	lab_turn(&lab);
+	ask(&flow);
+	flow_expect_reset(&lab, &flow, FROM_GUEST);
+	wait_for_end(CLOSE_UNREGISTERED);
+	fwd_route_set_isolated(lab.route, false);
+	lab_turn(&lab);
+	open_one(&other);
+	assert_whole(&other);
+}
+END_TEST
+
 START_TEST(a_guest_of_a_service_that_stays_away_is_reset)
 {
 	close(listening);
@@ -359,6 +374,7 @@ int main(void)
 	tcase_add_test(whose, who_is_no_guest_is_reset);
 	tcase_add_test(whose, who_asks_for_nothing_that_there_is_is_reset);
 	tcase_add_test(whose, what_a_guest_opens_has_a_limit_of_its_own);
+	tcase_add_test(whose, what_an_isolated_guest_asked_in_time_comes_too_late);
 	tcase_add_test(whose, a_guest_of_a_service_that_stays_away_is_reset);
 	tcase_add_test(whose, with_its_sandbox_it_ends_and_none_comes_after_it);
 	suite_add_tcase(suite, whose);

@@ -6,6 +6,9 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -382,6 +385,46 @@ START_TEST(a_done_connection_lingers_until_the_guest_has_everything)
 }
 END_TEST
 
+/* The guest's end becomes one of TCP, and the guest takes no more than fits into its buffer. */
+static void fill_guest(void)
+{
+	static const char data[64 * 1024];
+	struct addr address = addr_from_ipv4(INADDR_LOOPBACK, 0);
+	socklen_t size = sizeof(address);
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(listening, &address.any, addr_length(&address)), 0);
+	ck_assert_int_eq(listen(listening, 1), 0);
+	ck_assert_int_eq(getsockname(listening, &address.any, &size), 0);
+	ck_assert_int_eq(connect(fd, &address.any, size), 0);
+	close(far_guest);
+	far_guest = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	close(listening);
+	close(connection.peers[SERVER].fd);
+	connection.peers[SERVER].fd = fd;
+	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	ck_assert_int_eq(errno, EAGAIN);
+}
+
+START_TEST(a_guest_that_resets_keeps_nobody_lingering)
+{
+	struct pollfd guest = { 0 };
+
+	make(CONNECTION_OPEN);
+	fill_guest();
+	guest.fd = connection.peers[SERVER].fd;
+	fwd_connection_close(&connection, CLOSE_DONE, 0);
+	ck_assert_ptr_eq(connection.state, &linger_state);
+	close(far_guest);
+	far_guest = -1;
+	ck_assert_int_eq(poll(&guest, 1, -1), 1);
+	connection.state->event(&connection, &connection.peers[SERVER], (uint32_t)guest.revents);
+	assert_ended(CLOSE_DONE);
+}
+END_TEST
+
 START_TEST(lingering_has_an_end)
 {
 	make(CONNECTION_LINGERING);
@@ -446,6 +489,7 @@ int main(void)
 	tcase_add_test(end, a_held_client_that_has_spoken_and_closed_stays);
 	tcase_add_test(end, a_hold_ends_at_its_deadline);
 	tcase_add_test(end, a_done_connection_lingers_until_the_guest_has_everything);
+	tcase_add_test(end, a_guest_that_resets_keeps_nobody_lingering);
 	tcase_add_test(end, lingering_has_an_end);
 	tcase_add_test(end, an_abnormal_end_lingers_never);
 	tcase_add_test(end, a_closed_connection_follows_nothing_any_more);
