@@ -252,13 +252,17 @@ func TestAWaitGoesOnUntilItsContextEnds(t *testing.T) {
 	timeout := refused(408, "it is waiting", "")
 	f := newFake(t, timeout, timeout, func(request *http.Request, body string) string {
 		cancel()
-		return timeout(request, body)
+		return held
 	})
 	_, err := f.client().Wait(ctx, "a1", StateReady)
 	if !errors.Is(err, context.Canceled) || f.count() != 3 {
 		t.Fatalf("%d requests, then: %v", f.count(), err)
 	}
-	if !strings.HasPrefix(f.request(0), "GET /v1/sandboxes/a1?timeout=60&wait=ready") {
+	if text := err.Error(); !strings.Contains(text, "waiting for a1 to be ready: context canceled") || !strings.Contains(text, "it is waiting") {
+		t.Error(text)
+	}
+	// weftd is to answer before the minute of this context is over.
+	if !strings.HasPrefix(f.request(0), "GET /v1/sandboxes/a1?timeout=5") {
 		t.Error(f.request(0))
 	}
 	f = newFake(t, refused(410, "gone", ""))

@@ -76,18 +76,24 @@ func (c *Client) getSandbox(ctx context.Context, id string, query url.Values) (*
 // error is then context.DeadlineExceeded or context.Canceled. ErrConflict: it can no longer be so, because it is draining or failed;
 // ErrGone: it was unregistered meanwhile.
 func (c *Client) Wait(ctx context.Context, id string, state State) (*Sandbox, error) {
+	var last error // how the sandbox was instead
 	for {
+		// Whole seconds, rounded down, so that weftd's answer comes before the context ends.
 		seconds := longestWait
 		if deadline, ok := ctx.Deadline(); ok {
-			seconds = int(math.Min(longestWait, math.Max(0, math.Ceil(time.Until(deadline).Seconds()))))
+			seconds = int(math.Min(longestWait, math.Max(1, time.Until(deadline).Seconds())))
 		}
 		query := url.Values{"wait": {string(state)}, "timeout": {strconv.Itoa(seconds)}}
 		sandbox, err := c.getSandbox(ctx, id, query)
-		if !errors.Is(err, ErrTimeout) {
-			return sandbox, err
+		late := errors.Is(err, ErrTimeout)
+		if late {
+			last = err
 		}
-		if ctx.Err() != nil {
-			return nil, &contextError{fmt.Sprintf("waiting for %s to be %s", id, state), err, ctx.Err()}
+		if err != nil && last != nil && ctx.Err() != nil {
+			return nil, &contextError{fmt.Sprintf("waiting for %s to be %s", id, state), last, ctx.Err()}
+		}
+		if !late {
+			return sandbox, err
 		}
 	}
 }

@@ -8,6 +8,7 @@ events until it is interrupted or somebody else unregisters the sandbox. At the 
 
 import argparse
 import os
+import signal
 import sys
 
 try:
@@ -32,7 +33,7 @@ def follow(client: weft.Client, sandbox: weft.Sandbox, port: int, patience: floa
         client.wait(sandbox.id, "ready", timeout=patience)
     except weft.WaitTimeout:
         diagnosis = client.diagnose(sandbox.id)
-        say(f"No guest yet. {diagnosis.cause} {diagnosis.next_step}")
+        say("No guest yet.", *(f"\n  {line}" for line in (diagnosis.cause, diagnosis.next_step) if line))
     with client.events(sandbox.id) as events:
         for event in events:
             if event.object is not None:
@@ -43,6 +44,24 @@ def follow(client: weft.Client, sandbox: weft.Sandbox, port: int, patience: floa
                 return
 
 
+def end(*_: object) -> None:
+    """Ends the program, by way of the code that takes the sandbox away; nothing interrupts that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def unregister(client: weft.Client, id: str) -> None:
+    try:
+        client.unregister(id)
+    except weft.NotFound:
+        pass
+    except weft.WeftError as error:
+        print(f"example: {id} may be left: {error}", file=sys.stderr)
+        return
+    say(f"{id} is gone.")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Gives one VM its network.")
     parser.add_argument("id", help="the sandbox's id")
@@ -51,6 +70,8 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for the guest (%(default)s)")
     options = parser.parse_args()
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     client = weft.Client(options.socket)
     try:
         sandbox = client.register(options.id, weft.Registration(ports=[options.port], ready_port=options.port))
@@ -66,11 +87,7 @@ def main() -> int:
         print(f"example: {error}", file=sys.stderr)
         return 1
     finally:
-        try:
-            client.unregister(sandbox.id)
-        except weft.NotFound:
-            pass
-        say(f"{sandbox.id} is gone.")
+        unregister(client, sandbox.id)
     return 0
 
 

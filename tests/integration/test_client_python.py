@@ -234,19 +234,27 @@ def test_it_is_installed_by_pip_and_the_example_runs(daemon, folder, guest):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert os.path.exists(f"{target}/weft/py.typed")
-    environment = {**os.environ, "PYTHONPATH": target, "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(
-        [sys.executable, f"{source}/example.py", "--socket", daemon.socket, "--port", "7", "ex1"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
-    )  # fmt: skip
-    said = Lines(process.stdout)
     seen = []
 
-    def until_said(text):
-        while text not in (line := said.next()):
-            seen.append(line)
+    @contextlib.contextmanager
+    def example(*options):
+        argv = [sys.executable, f"{source}/example.py", "--socket", daemon.socket, *options]
+        environment = {**os.environ, "PYTHONPATH": target, "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+        said = Lines(process.stdout)
 
-    try:
+        def until_said(text):
+            while text not in (line := said.next()):
+                seen.append(line)
+
+        try:
+            yield process, until_said
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    with example("--port", "7", "ex1") as (process, until_said):
         until_said("Start the VM")
         guest("ns-1").serve("7,echo")
         until_said("ex1 is ready")
@@ -257,8 +265,12 @@ def test_it_is_installed_by_pip_and_the_example_runs(daemon, folder, guest):
         process.send_signal(signal.SIGINT)
         until_said("ex1 is gone")
         assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
     assert daemon.api.list() == [] and any("has tap0 in /run/netns/ns-1" in line for line in seen)
+    with example("--patience", "0", "ex2") as (process, until_said):
+        until_said("No guest yet.")
+        until_said("no VM is attached")
+        for _ in range(2):  # however often it is asked
+            process.send_signal(signal.SIGTERM)
+        until_said("ex2 is gone")
+        assert process.wait(PATIENCE) == 0
+    assert daemon.api.list() == []

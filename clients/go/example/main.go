@@ -22,7 +22,15 @@ func main() {
 	socket := flag.String("socket", weft.DefaultSocket, "weftd's control socket")
 	id := flag.String("id", "hello", "the sandbox")
 	port := flag.Int("port", 8000, "the guest's port on which something will listen")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./example [-socket PATH] [-id ID] [-port PORT]")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	// Ctrl-C ends the context, and with it whatever waits.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
