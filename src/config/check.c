@@ -5,6 +5,7 @@
 #include "config/layouts.h"
 #include "config/loading.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 enum { PRIVILEGED_END = 1024 };
@@ -163,6 +164,13 @@ static void config_check_ports(const struct config *config, struct config_mistak
 						  "also in [forwarder] default_listen; allowed: another one");
 }
 
+static bool config_is_on_guest_link(const struct config *config, const struct addr *asked)
+{
+	const struct cidr4 one = { ntohl(asked->in.sin_addr.s_addr), 32 };
+
+	return addr_cidr4_overlaps(&config->layout.guest, &one);
+}
+
 /* What guests are to ask. A guest's own loopback may have a resolver of its own, but no service of the host. */
 static void config_check_asked(const struct config *config, struct config_mistakes *mistakes)
 {
@@ -178,6 +186,11 @@ static void config_check_asked(const struct config *config, struct config_mistak
 			config_blame_item("egress", "allow_host", i, config_service_format(service, whole),
 					  "no guest can ask there; allowed: no loopback, network, broadcast, multicast "
 					  "or reserved address");
+		if (config_is_on_guest_link(config, asked))
+			config_blame_item("egress", "allow_host", i, config_service_format(service, whole),
+					  "on the guest's own link, which no packet to it leaves; allowed: an address "
+					  "outside the network of %s",
+					  addr_cidr4_format(&config->layout.guest, text));
 		if (service->kind == CONFIG_SERVICE_ADDRESS && (!addr_can_be_asked(target) || addr_is_wildcard(target)))
 			config_blame_item("egress", "allow_host", i, config_service_format(service, whole),
 					  "weftd cannot connect to %s; allowed: an address with a port, such as "
@@ -194,12 +207,30 @@ static void config_check_asked(const struct config *config, struct config_mistak
 	}
 }
 
+/* An address of weftd's own with this port; NULL: there is none. */
+static const struct addr *config_listens_at(const struct config *config, uint16_t port)
+{
+	const struct addr_list *const lists[] = { &config->forwarder.default_listen, &config->http.listen };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t j = 0; j < lists[i]->count; j++)
+			if (addr_port(&lists[i]->items[j]) == port)
+				return &lists[i]->items[j];
+	return NULL;
+}
+
 /* A port of this host that guests' connections are led to must not be one that weft has, or gives away. */
 static void config_check_led_to(const struct config *config, const char *key, size_t index, const char *value,
 				uint16_t port, struct config_mistakes *mistakes)
 {
+	const struct addr *own = config_listens_at(config, port);
+	char text[ADDR_TEXT_SIZE];
+
 	if (port == config->egress.service_port && config_has_forwarded_service(config))
 		config_blame_item("egress", key, index, value, "the port is service_port; allowed: another one");
+	if (own)
+		config_blame_item("egress", key, index, value,
+				  "weftd listens there itself, on %s; allowed: another port", addr_format(own, text));
 	if (port >= config->ports.first && port <= config->ports.last)
 		config_blame_item("egress", key, index, value, "lies in [ports] range; allowed: a port outside %u-%u",
 				  config->ports.first, config->ports.last);
@@ -209,29 +240,38 @@ static void config_check_services(const struct config *config, struct config_mis
 {
 	const struct config_service_list *services = &config->egress.allow_host;
 	const struct config_redirect_list *redirects = &config->egress.redirect;
-	const struct addr_list *const others[] = { &config->forwarder.default_listen, &config->http.listen };
-	const uint16_t port = config->egress.service_port;
 	char text[CONFIG_SERVICE_TEXT_SIZE];
 
-	for (size_t i = 0; i < services->count; i++)
-		if (services->items[i].kind == CONFIG_SERVICE_PORT)
-			config_check_led_to(config, "allow_host", i, config_service_format(&services->items[i], text),
-					    services->items[i].port, mistakes);
+	for (size_t i = 0; i < services->count; i++) {
+		const struct config_service *service = &services->items[i];
+
+		if (service->kind == CONFIG_SERVICE_PORT)
+			config_check_led_to(config, "allow_host", i, config_service_format(service, text),
+					    service->port, mistakes);
+		if (service->kind == CONFIG_SERVICE_ADDRESS && addr_is_loopback(&service->target) &&
+		    addr_port(&service->target) == config->egress.service_port)
+			config_blame_item("egress", "allow_host", i, config_service_format(service, text),
+					  "the target is service_port; allowed: another one");
+	}
 	for (size_t i = 0; i < redirects->count; i++)
 		config_check_led_to(config, "redirect", i, config_redirect_format(&redirects->items[i], text),
 				    redirects->items[i].to, mistakes);
+}
+
+static void config_check_service_port(const struct config *config, struct config_mistakes *mistakes)
+{
+	const uint16_t port = config->egress.service_port;
+	const struct addr *own = config_listens_at(config, port);
+	char text[ADDR_TEXT_SIZE];
+
 	if (!config_has_forwarded_service(config))
 		return;
 	if (port >= config->ports.first && port <= config->ports.last)
 		config_blame("egress", "service_port", "lies in [ports] range; allowed: a port outside %u-%u",
 			     config->ports.first, config->ports.last);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		for (size_t j = 0; j < others[i]->count; j++)
-			if (addr_port(&others[i]->items[j]) == port)
-				config_blame("egress", "service_port",
-					     "weftd listens there itself, on %s; allowed: "
-					     "another port",
-					     addr_format(&others[i]->items[j], text));
+	if (own)
+		config_blame("egress", "service_port", "weftd listens there itself, on %s; allowed: another port",
+			     addr_format(own, text));
 }
 
 static void config_check_uplink(const struct config *config, struct config_mistakes *mistakes)
@@ -252,6 +292,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_ports(config, mistakes);
 	config_check_asked(config, mistakes);
 	config_check_services(config, mistakes);
+	config_check_service_port(config, mistakes);
 	config_check_uplink(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",
