@@ -301,10 +301,11 @@ static const char *config_option_allowed_form(const struct option *option)
 	case OPTION_LISTEN_LIST:
 		return "ADDRESS:PORT or [ADDRESS]:PORT; more by repeating the key";
 	case OPTION_SERVICE_LIST:
-		return "ADDRESS:PORT, IPv4, then =PORT, =ADDRESS:PORT or =unix:PATH, then ,proxy-v2, or not; more by "
-		       "repeating the key";
+		return "ADDRESS:PORT[=PORT], ADDRESS:PORT=ADDRESS:PORT[,proxy-v2] or "
+		       "ADDRESS:PORT=unix:PATH[,proxy-v2], "
+		       "IPv4; more by repeating the key";
 	case OPTION_REDIRECT_LIST:
-		return "PORT:PORT or *:PORT, which is for every other port; more by repeating the key";
+		return "PORT:PORT, each 1 to 65535, or *:PORT for every other port; more by repeating the key";
 	case OPTION_NETWORK_LIST:
 		return "ADDRESS or NETWORK/LENGTH, IPv4; more by repeating the key";
 	case OPTION_IP_LIST:

@@ -284,7 +284,7 @@ int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *er
 struct fabric_reach {
 	bool allowed;
 	char rule[32]; /* which rule decides: "private", "deny", "allow", "internet", ... */
-	char set[64];  /* the set and element that matched, "" if none */
+	char set[320]; /* the set and element that matched, the entry of a service or proxy, "" if none */
 };
 typedef void fabric_reach_done(void *context, const struct fabric_reach *reach, const struct err *err);
 void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, uint8_t ip_proto, uint16_t port,

@@ -173,12 +173,15 @@ def test_set_changes_only_what_is_given(fake, run):
 
 
 def test_policy_alone_shows_it(fake, run):
-    status = http(200, {"uses": {"options": {"egress": {"redirect": ["80:5016", "*:5018"]}}}})
+    services = ["192.0.2.1:80=5010", "192.0.2.1:81=unix:/run/app.sock"]
+    status = http(200, {"uses": {"options": {"egress": {"allow_host": services, "redirect": ["80:5016", "*:5018"]}}}})
     fake.answers = [http(200, sandbox()), status]
     assert run("policy", "a1").stdout.splitlines() == [
         "internet  yes",
         "allow     203.0.113.0/24",
-        "proxies   80:5016  [egress] redirect: they judge TCP, and all above judges the rest",
+        "services  192.0.2.1:80=5010  [egress] allow_host: open, whatever stands above",
+        "          192.0.2.1:81=unix:/run/app.sock",
+        "proxies   80:5016  [egress] redirect: they judge TCP, and the policy judges the rest",
         "          *:5018",
     ]
     # Nothing gets to a proxy either.
@@ -467,6 +470,7 @@ def test_a_path_that_is_no_socket_is_told_as_such(run, folder):
         (False, "deny", "policy_deny 203.0.113.1-203.0.113.2", "this sandbox's policy: deny 203.0.113.1-203.0.113.2"),
         (False, "private", "always_denied 224.0.0.0-255.255.255.255", "the host: 224.0.0.0/3, which no policy opens; [egress] open"),
         (False, "sandbox", "sandbox_ranges 10.11.0.0-10.11.255.255", "the host: an address of the sandboxes in 10.11.0.0/16, which"),
+        (True, "allow_host", "allow_host 192.0.2.1:80=unix:/run/a b", "the host: [egress] allow_host 192.0.2.1:80=unix:/run/a b\n"),
         (True, "redirect", "redirect *:5018", "the host: [egress] redirect *:5018, whose proxy decides"),
         (False, "isolated", "", "this sandbox's policy: isolated yes"),
         (False, "later", "a_set 203.0.113.1", "rule later 203.0.113.1"),

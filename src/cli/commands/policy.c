@@ -131,21 +131,30 @@ static int command_policy_change(json_t *egress, const struct args *args, struct
 	return command_policy_change_list(egress, args, "deny", err);
 }
 
-/* The host's proxies judge TCP before the lists do. */
-static void command_policy_add_redirects(const struct cli *cli, struct table *table)
+static void command_policy_add_entries(struct table *table, const json_t *entries, const char *title, const char *note)
 {
-	json_t *status = NULL, *redirect;
+	const json_t *entry;
 	size_t i;
+
+	json_array_foreach(entries, i, entry)
+	{
+		cli_table_add(table, CELL_DIM, i ? " " : title);
+		cli_table_addf(table, CELL_PLAIN, "%s%s", json_string_value(entry), i ? "" : note);
+	}
+}
+
+/* The host's services are open and its proxies judge TCP, before the lists are asked. */
+static void command_policy_add_host(const struct cli *cli, struct table *table)
+{
+	json_t *status = NULL;
 
 	if (cli_get(cli, &status, "/v1/status") == CLI_DONE) {
 		const json_t *options = json_object_get(json_object_get(status, "uses"), "options");
 		const json_t *egress = json_object_get(options, "egress");
-		json_array_foreach(json_object_get(egress, "redirect"), i, redirect)
-		{
-			cli_table_add(table, CELL_DIM, i ? " " : "proxies");
-			cli_table_addf(table, CELL_PLAIN, "%s%s", json_string_value(redirect),
-				       i ? "" : "  [egress] redirect: they judge TCP, and all above judges the rest");
-		}
+		command_policy_add_entries(table, json_object_get(egress, "allow_host"), "services",
+					   "  [egress] allow_host: open, whatever stands above");
+		command_policy_add_entries(table, json_object_get(egress, "redirect"), "proxies",
+					   "  [egress] redirect: they judge TCP, and the policy judges the rest");
 	}
 	json_decref(status);
 }
@@ -162,7 +171,7 @@ static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 	struct table *table = cli_table_new(headings);
 	cli_sandbox_add_policy(table, egress, "");
 	if (!client_is(egress, "isolated"))
-		command_policy_add_redirects(cli, table);
+		command_policy_add_host(cli, table);
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }

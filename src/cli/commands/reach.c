@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORK_SIZE = 2 * IPV4_TEXT_SIZE, LIMIT_SIZE = 32 };
+enum { NETWORK_SIZE = 320, LIMIT_SIZE = 32 };
 
-/* The addresses in "SET FIRST-LAST", as a network if they are one; "" if there are none. */
+/* The addresses in "SET FIRST-LAST", as a network if they are one; the entry in "allow_host ENTRY"; "" if there are none. */
 static void command_reach_read_network(const char *set, char text[static NETWORK_SIZE])
 {
-	const char *range = strrchr(set, ' ');
+	/* An entry may have a path with blanks. */
+	const char *range = strncmp(set, "allow_host ", 11) == 0 ? set + 10 : strrchr(set, ' ');
 	char first_text[IPV4_TEXT_SIZE] = "";
 	uint32_t first, last, size;
 

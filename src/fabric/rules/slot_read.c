@@ -256,6 +256,21 @@ static bool rules_reach_is_without_internet(struct reach_question *question)
 	return rules_reach_counts(question, RULES_CHAIN_POLICY, RULES_COUNTER_INTERNET);
 }
 
+/* Whether a service of the host gets it; the answer then names its entry, which tells where that listens. */
+static bool rules_reach_is_service(struct reach_question *question)
+{
+	const struct addr asked = addr_from_ipv4(question->element.first, question->element.port);
+	char text[CONFIG_SERVICE_TEXT_SIZE];
+
+	if (!rules_reach_is_in(question, &set_host_services))
+		return false;
+	const struct config_service *service = config_service_find(question->config, &asked);
+	if (service)
+		snprintf(question->reach->set, sizeof(question->reach->set), "allow_host %s",
+			 config_service_format(service, text));
+	return true;
+}
+
 /* Whether the host hands it to a proxy, which the answer then names. Such rules have no set. */
 static bool rules_reach_is_redirected(const struct reach_question *question)
 {
@@ -279,7 +294,7 @@ static void rules_reach_judge(struct reach_question *question)
 		rules_reach_answer(question, false, "isolated");
 	else if (rules_reach_is_in(question, &set_dns))
 		rules_reach_answer(question, true, "dns");
-	else if (rules_reach_is_in(question, &set_host_services))
+	else if (rules_reach_is_service(question))
 		rules_reach_answer(question, true, "allow_host");
 	else if (rules_reach_is_in(question, &set_sandbox_ranges))
 		rules_reach_answer(question, false, "sandbox");

@@ -77,7 +77,8 @@ START_TEST(services_and_redirections_that_cannot_work_are_refused)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-		{ "allow_host = 192.0.2.1", "not an address with a port; allowed: ADDRESS:PORT, IPv4" },
+		{ "allow_host = 192.0.2.1",
+		  "not an address with a port; allowed: ADDRESS:PORT[=PORT], ADDRESS:PORT=ADDRESS:PORT[,proxy-v2] or" },
 		{ "allow_host = 192.0.2.1:80=", "neither a port, an address with a port, nor unix:PATH" },
 		{ "allow_host = 192.0.2.1:80=0", "neither a port" },
 		{ "allow_host = 192.0.2.1:80=65536", "neither a port" },
@@ -105,7 +106,8 @@ START_TEST(services_and_redirections_that_cannot_work_are_refused)
 		{ "redirect = 80:49983", "weftd listens there itself, on 127.0.0.1:49983" },
 		{ "redirect = 80:9100\n[http]\nlisten = 127.0.0.1:9100",
 		  "weftd listens there itself, on 127.0.0.1:9100" },
-		{ "redirect = 5016", "not two ports with a colon between; allowed: PORT:PORT or *:PORT" },
+		{ "redirect = 5016",
+		  "not two ports with a colon between; allowed: PORT:PORT, each 1 to 65535, or *:PORT" },
 		{ "redirect = 80:", "not two ports" },
 		{ "redirect = :80", "not two ports" },
 		{ "redirect = 80:*", "not two ports" },

@@ -55,6 +55,7 @@ START_TEST(what_is_for_a_service_can_be_forwarded_by_nobody_and_dns_can)
 	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
 	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
 	expect(IP(169, 254, 169, 254), IPPROTO_TCP, 80, true, "allow_host");
+	ck_assert_str_eq(reach(IP(169, 254, 169, 254), IPPROTO_TCP, 80).set, "allow_host 169.254.169.254:80");
 	ck_assert_uint_eq(ttl_of(IPPROTO_TCP, IP(169, 254, 169, 254), 80), 1);
 	ck_assert_uint_eq(ttl_of(IPPROTO_UDP, IP(169, 254, 169, 254), 80), 1);
 	ck_assert_uint_eq(ttl_of(IPPROTO_UDP, dns.ip, 53), 63);
