@@ -45,7 +45,15 @@ func (e Egress) refusal(handedOver bool) error {
 	return nil
 }
 
-// networks returns the IPv4 networks of a list. IPv6 is left out: no guest has any. Default names the list in errors.
+// mapped returns the IPv4 network that is written as one of IPv6 (::ffff:192.0.2.1), and any other as it is.
+func mapped(network netip.Prefix) netip.Prefix {
+	if network.Addr().Is4In6() && network.Bits() >= 96 {
+		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+	}
+	return network
+}
+
+// networks returns the IPv4 networks of a list. IPv6 is left out: no guest has any. Name says which list it is, in errors.
 func networks(name string, list []string) ([]string, error) {
 	kept := []string{}
 	seen := map[netip.Prefix]bool{}
@@ -58,7 +66,7 @@ func networks(name string, list []string) ([]string, error) {
 			}
 			network = netip.PrefixFrom(address, address.BitLen())
 		}
-		if network = network.Masked(); network.Addr().Is4() && !seen[network] {
+		if network = mapped(network).Masked(); network.Addr().Is4() && !seen[network] {
 			seen[network] = true
 			kept = append(kept, network.String())
 		}

@@ -54,10 +54,10 @@ func TestAPolicyIsTranslated(t *testing.T) {
 	if is = egressOf(t, fake.body("PATCH")); is["isolated"] != true || is["dscp"] != 8.0 {
 		t.Error(is)
 	}
-	if err := pool.SetEgress(background(t), slot.ID, Egress{Deny: []string{"9.9.9.9"}}); err != nil {
+	if err := pool.SetEgress(background(t), slot.ID, Egress{Deny: []string{"::ffff:9.9.9.9", "::ffff:9.9.8.0/120", "9.9.9.9"}}); err != nil {
 		t.Fatal(err)
 	}
-	if is = egressOf(t, fake.body("PATCH")); is["isolated"] == true || is["dscp"] != 8.0 || !reflect.DeepEqual(cidrs(is["deny"]), []string{"9.9.9.9/32"}) {
+	if is = egressOf(t, fake.body("PATCH")); is["isolated"] == true || is["dscp"] != 8.0 || !reflect.DeepEqual(cidrs(is["deny"]), []string{"9.9.9.9/32", "9.9.8.0/24"}) {
 		t.Error(is)
 	}
 }
