@@ -52,7 +52,14 @@ static const char *health_read_environment(void *context, const char *name)
 	return getenv(name);
 }
 
-/* It never listens, so that a weftd that starts meanwhile is not hindered and no client comes by. */
+/* By its own rights alone, as weftd's unit leaves it no others. An access list is not looked at. */
+static bool health_root_may_write(const struct stat *status)
+{
+	if (status->st_uid == 0)
+		return status->st_mode & S_IWUSR;
+	return status->st_mode & (status->st_gid == 0 ? S_IWGRP : S_IWOTH);
+}
+
 static int health_socket_at(void *context, const char *path)
 {
 	struct stat status;
@@ -60,9 +67,12 @@ static int health_socket_at(void *context, const char *path)
 	(void)context;
 	if (stat(path, &status) < 0)
 		return errno;
-	return S_ISSOCK(status.st_mode) ? 0 : ENOTSOCK;
+	if (!S_ISSOCK(status.st_mode))
+		return ENOTSOCK;
+	return health_root_may_write(&status) ? 0 : EACCES;
 }
 
+/* It never listens, so that a weftd that starts meanwhile is not hindered and no client comes by. */
 static int health_try_bind(void *context, const struct addr *addr)
 {
 	struct err err;

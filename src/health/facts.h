@@ -129,7 +129,10 @@ struct health_facts {
 	int (*bound)(void *context, const struct addr *addr, char name[static 32], unsigned *uid);
 	/* Binds a TCP socket to ADDR as weftd's listeners are bound, and closes it at once. 0, or the errno. */
 	int (*try_bind)(void *context, const struct addr *addr);
-	/* Whether a unix socket is at PATH: 0, or the errno; ENOTSOCK: something else is there. */
+	/*
+	 * Whether a unix socket is at PATH that root may connect to without CAP_DAC_OVERRIDE: 0, or the errno; ENOTSOCK: something else
+	 * is there.
+	 */
 	int (*socket_at)(void *context, const char *path);
 	/* Tries what the packet filter alone cannot tell; inspect_trial_run(). NULL: nothing is tried. */
 	enum inspect_trial_result (*try_filter)(const struct inspect_trial *trial, char *text, size_t size);

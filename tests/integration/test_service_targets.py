@@ -200,6 +200,35 @@ def test_a_taken_port_is_told_and_opened_once_it_is_free(scene, host):
     passes(*scene.ask(EVENTS))
 
 
+def unit_capabilities():
+    """Those of weftd's unit, as setpriv has them."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(os.path.join(top, "systemd/weftd.service.in"), encoding="utf-8") as file:
+        line = next(line for line in file if line.startswith("CapabilityBoundingSet="))
+    return ",".join(["-all"] + ["+" + one[4:].lower() for one in line.split("=")[1].split()])
+
+
+def test_doctor_finds_a_socket_that_weftd_may_not_connect_to(scene):
+    """weftd has the capabilities of its unit, which do not override the modes of files."""
+    scene = scene(run=False)
+    daemon, command = scene.daemon, scene.daemon.command
+    daemon.command = lambda *more: ["setpriv", "--bounding-set", unit_capabilities(), *command(*more)]
+    daemon.start()
+    daemon.command = command
+    scene.start()
+    passes(*scene.ask(EVENTS))
+    os.chown(scene.path("events"), 1234, 1234)
+    told = f"weftd may have no right to connect to {scene.path('events')}, for"
+    for mode, fits in ((0o755, False), (0o666, True)):
+        os.chmod(scene.path("events"), mode)
+        assert (told in daemon.ctl("doctor", check=False).stdout) != fits
+        if fits:
+            passes(*scene.ask(EVENTS))
+        else:
+            assert was_reset(scene.one.connect(ASKED, EVENTS))
+            assert scene.ended(f"unix:{scene.path('events')}")["error"] == '"Permission denied"'
+
+
 def test_a_service_that_is_started_anew_loses_no_guest(scene):
     scene = scene().start()
     scene.events.close()

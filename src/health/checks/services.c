@@ -101,6 +101,20 @@ static bool check_services_listener(const struct health_facts *facts, const stru
 	return false;
 }
 
+/* An access list of the file, or another unit than weft's, may give the right all the same. */
+static void check_services_unwritable(const struct config_service *service, const char *name,
+				      struct health_report *report)
+{
+	struct health_finding *finding = health_add(
+	    report, "services", HEALTH_WARN, "weftd may have no right to connect to %s, for %s", service->path, name);
+
+	health_why(finding,
+		   "that takes the right to write to the socket, and weftd's unit has no CAP_DAC_OVERRIDE: guests "
+		   "that ask there are reset (proxy-refused, Permission denied)");
+	health_fix(finding, "let the program that makes the socket give it to root or its group, or the mode 0666 "
+			    "(SocketMode=0666 in a socket unit)");
+}
+
 static bool check_services_unix(const struct health_facts *facts, const struct config_service *service,
 				const char *name, struct health_report *report)
 {
@@ -108,6 +122,10 @@ static bool check_services_unix(const struct health_facts *facts, const struct c
 
 	if (!error)
 		return true;
+	if (error == EACCES) {
+		check_services_unwritable(service, name, report);
+		return false;
+	}
 	struct health_finding *finding = health_add(report, "services", HEALTH_FAIL, "%s of %s: %s", service->path,
 						    name, error == ENOTSOCK ? "it is no socket" : strerror(error));
 	health_why(finding, "guests that ask there are reset");

@@ -136,6 +136,10 @@ START_TEST(a_target_that_nobody_serves_is_named)
 	found(check_services, HEALTH_FAIL, "/run/app.sock of [egress] allow_host");
 	path_error = ENOENT;
 	found(check_services, HEALTH_FAIL, "No such file");
+	path_error = EACCES;
+	ck_assert_ptr_nonnull(strstr(
+	    found(check_services, HEALTH_WARN, "no right to connect to /run/app.sock, for [egress] allow_host")->fix,
+	    "0666"));
 }
 END_TEST
 
