@@ -136,20 +136,36 @@ def test_a_foreign_startup_reclaim_is_named(host, doctor, folder):
     doctor.only("startup_reclaim", "warn", "table inet v2-host-firewall")
 
 
+@contextlib.contextmanager
+def listening(host, *address):
+    serve = "import socket, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); print('ready', flush=True); s.accept()"
+    process = host.popen([sys.executable, "-c", serve, *address], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def test_a_service_that_guests_cannot_reach_is_named(host, doctor, folder):
     path = f"{folder}/app.sock"
-    services = "[egress]\nallow_host = 192.0.2.1:80=5010\nredirect = *:5018\n"
+    port = "[egress]\nallow_host = 192.0.2.1:80=5010\n"
     doctor.only("services", "ok", "no service of the host")
-    doctor.only("services", "warn", "nobody listens on 0.0.0.0:5018, for [egress] redirect *:5018", config=services)
+    doctor.only("services", "warn", "nobody listens on 0.0.0.0:5018, for [egress] redirect *:5018", config="[egress]\nredirect = *:5018\n")
+    doctor.only("services", "warn", "nobody listens on 0.0.0.0:5010, for [egress] allow_host 192.0.2.1:80=5010", config=port)
+    with listening(host, "127.0.0.1", "5010"):
+        doctor.only("services", "warn", "nobody listens on 0.0.0.0:5010", "loopback", config=port)
     with open(path, "w", encoding="utf-8"):
         pass
     doctor.only("services", "fail", f"{path} of [egress] allow_host", "no socket", config=f"[egress]\nallow_host = 192.0.2.1:80=unix:{path}\n")
     host.run(["iptables", "-P", "INPUT", "DROP"])
-    port = "[egress]\nallow_host = 192.0.2.1:80=5010\n"
     fix = "iptables -I INPUT -i veth-+ -p tcp --dport 5010 -j ACCEPT"
-    doctor.only("services", "fail", "port 5010, for [egress] allow_host 192.0.2.1:80=5010", fix, config=port)
-    host.run(fix.split())
-    doctor.only("services", "ok", "are clear", config=port)
+    with listening(host, "0.0.0.0", "5010"):
+        doctor.only("services", "fail", "port 5010, for [egress] allow_host 192.0.2.1:80=5010", fix, config=port)
+        host.run(fix.split())
+        doctor.only("services", "ok", "are clear", config=port)
 
 
 def test_a_daemon_that_is_kept_from_running_is_told_with_its_state(weftd, doctor, host):

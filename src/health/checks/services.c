@@ -72,13 +72,14 @@ static bool check_services_filter(const struct health_facts *facts, const struct
 	return false;
 }
 
-/* Whether a program listens on TARGET, or, where TARGET is a wildcard, on the port at all. */
+/* Whether a program listens on TARGET or, where TARGET is a wildcard, at any address but loopback, to which no redirection leads. */
 static bool check_services_is_heard(const struct health_facts *facts, const struct addr *target)
 {
 	for (size_t i = 0; i < facts->sockets.count; i++) {
 		const struct health_socket *socket = &facts->sockets.items[i];
-		bool at = addr_is_wildcard(&socket->local) || addr_is_wildcard(target) ||
-			  addr_same_host(&socket->local, target);
+		bool at = addr_is_wildcard(target)
+			      ? !addr_is_loopback(&socket->local)
+			      : addr_is_wildcard(&socket->local) || addr_same_host(&socket->local, target);
 		if (socket->listening && addr_port(&socket->local) == addr_port(target) && at)
 			return true;
 	}
@@ -97,7 +98,8 @@ static bool check_services_listener(const struct health_facts *facts, const stru
 	struct health_finding *finding = health_add(report, "services", HEALTH_WARN, "nobody listens on %s, for %s",
 						    addr_format(target, text), name);
 	health_why(finding, "guests that ask there are refused");
-	health_fix(finding, "start the program that serves there, or take the entry out of the configuration");
+	health_fix(finding, "start the program that serves there, or take the entry out of the configuration%s",
+		   addr_is_wildcard(target) ? "; on a loopback address no guest reaches it" : "");
 	return false;
 }
 
@@ -113,6 +115,30 @@ static void check_services_unwritable(const struct config_service *service, cons
 		   "that ask there are reset (proxy-refused, Permission denied)");
 	health_fix(finding, "let the program that makes the socket give it to root or its group, or the mode 0666 "
 			    "(SocketMode=0666 in a socket unit)");
+}
+
+/* Whether a socket of UDP has PORT, at any address, and waits for anybody. */
+static bool check_services_takes_datagrams(const struct health_facts *facts, uint16_t port)
+{
+	static const char *const tables[] = { "/proc/net/udp", "/proc/net/udp6" };
+	char bound[16];
+
+	snprintf(bound, sizeof(bound), ":%04X 0000", port);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		AUTO_FREE char *table = facts->read_text(facts->context, tables[i]);
+		if (table && strstr(table, bound))
+			return true;
+	}
+	return false;
+}
+
+/* The same for what the kernel leads to PORT, which is TCP and UDP. */
+static bool check_services_port(const struct health_facts *facts, uint16_t port, const char *name,
+				struct health_report *report)
+{
+	const struct addr anywhere = addr_from_ipv4(INADDR_ANY, port);
+
+	return check_services_takes_datagrams(facts, port) || check_services_listener(facts, &anywhere, name, report);
 }
 
 static bool check_services_unix(const struct health_facts *facts, const struct config_service *service,
@@ -156,10 +182,13 @@ static bool check_services_one(const struct health_facts *facts, const struct co
 		if (check_services_is_local(facts, &service->address)) {
 			way.ip = ntohl(service->address.in.sin_addr.s_addr);
 			way.redirected = false;
+		} else {
+			clear = check_services_port(facts, way.port, way.name, report);
 		}
 		break;
 	case CONFIG_SERVICE_PORT:
 		way.port = service->port;
+		clear = check_services_port(facts, way.port, way.name, report);
 		break;
 	case CONFIG_SERVICE_ADDRESS:
 		way.port = config->egress.service_port;

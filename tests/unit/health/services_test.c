@@ -143,11 +143,32 @@ START_TEST(a_target_that_nobody_serves_is_named)
 }
 END_TEST
 
+START_TEST(a_port_to_which_the_kernel_leads_and_that_nobody_has_is_named)
+{
+	file("/proc/net/tcp", "");
+	serve(CONFIG_SERVICE_SAME);
+	found(check_services, HEALTH_WARN, "nobody listens on 0.0.0.0:80, for [egress] allow_host 192.0.2.1:80");
+	serve(CONFIG_SERVICE_PORT);
+	found(check_services, HEALTH_WARN, "nobody listens on 0.0.0.0:5010, for [egress] allow_host 192.0.2.1:80=5010");
+	/* A service of UDP, 5010 being 1392, and a client that happens to ask such a port. */
+	file("/proc/net/udp", "  1: 0100007F:8000 0100007F:1392 07 00000000:00000000\n");
+	found(check_services, HEALTH_WARN, "nobody listens on 0.0.0.0:5010");
+	file("/proc/net/udp6", "  1: 00000000000000000000000000000000:1392 00000000000000000000000000000000:0000 07\n");
+	found(check_services, HEALTH_OK, "services of the host (1)");
+	file("/proc/net/udp6", "");
+	listens(INADDR_ANY, 5010);
+	found(check_services, HEALTH_OK, "services of the host (1)");
+}
+END_TEST
+
 START_TEST(a_proxy_that_is_gone_or_walled_in_is_named)
 {
 	config->egress.redirect = (struct config_redirect_list){ .items = &redirect, .count = 1 };
 	file("/proc/net/tcp", "");
 	found(check_services, HEALTH_WARN, "nobody listens on 0.0.0.0:5016, for [egress] redirect 80:5016");
+	listens(INADDR_LOOPBACK, 5016);
+	ck_assert_ptr_nonnull(strstr(found(check_services, HEALTH_WARN, "nobody listens on 0.0.0.0:5016")->fix,
+				     "on a loopback address no guest reaches it"));
 	listens(INADDR_ANY, 5016);
 	found(check_services, HEALTH_OK, "services of the host (0) and proxies (1)");
 	drop_input(false);
@@ -176,6 +197,7 @@ int main(void)
 	tcase_add_test(services, a_filter_that_drops_a_service_is_named_with_the_port);
 	tcase_add_test(services, a_filter_that_accepts_what_was_redirected_is_none_in_the_way);
 	tcase_add_test(services, a_target_that_nobody_serves_is_named);
+	tcase_add_test(services, a_port_to_which_the_kernel_leads_and_that_nobody_has_is_named);
 	tcase_add_test(services, a_proxy_that_is_gone_or_walled_in_is_named);
 	tcase_add_test(services, a_program_that_has_the_port_of_services_is_named);
 	Suite *suite = suite_create("services");
