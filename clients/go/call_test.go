@@ -170,7 +170,8 @@ func TestASocketThatMayNotBeOpenedIsNoAbsence(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
 	}
 	var lost *UnreachableError
-	if err := c.Health(testContext(t)); !errors.Is(err, fs.ErrPermission) || !errors.As(err, &lost) || lost.Sent || dials != 1 {
+	err := c.Health(testContext(t))
+	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &lost) || lost.Sent || dials != 1 || !strings.Contains(err.Error(), "socket's group") {
 		t.Errorf("%d dials, then: %v", dials, err)
 	}
 }

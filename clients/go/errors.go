@@ -5,6 +5,7 @@ package weft
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
@@ -85,7 +86,11 @@ func (e *UnreachableError) Error() string {
 	if e.Sent {
 		what = "no whole answer came from weftd at"
 	}
-	return fmt.Sprintf("weft: %s %s: %s %s: %v", e.Method, e.Path, what, e.Where, e.Err)
+	text := fmt.Sprintf("weft: %s %s: %s %s: %v", e.Method, e.Path, what, e.Where, e.Err)
+	if errors.Is(e.Err, fs.ErrPermission) {
+		text += " (root and the members of the socket's group may ask weftd)"
+	}
+	return text
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }

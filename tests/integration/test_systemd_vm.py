@@ -76,7 +76,8 @@ def machine(host, folder, vm_image):
         for name in ("vmlinuz", "initrd.gz"):
             place = made.file(f"/var/lib/weft-vm/a1/{name}")
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            shutil.copy(os.path.join(vm_image, name), place)
+            shutil.copyfile(os.path.join(vm_image, name), place)
+            os.chmod(place, 0o600)  # root's, until systemd gives it to the user of the unit
         # As udev makes it: the machine's own may be root's alone.
         made.sh("umount /dev/net/tun; rm -f /dev/net/tun; mknod -m 666 /dev/net/tun c 10 200")
         made.sh("systemd-sysusers; systemctl daemon-reload; systemctl start weftd")

@@ -3,6 +3,7 @@
 
 import asyncio
 import datetime
+import errno
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import unittest
 import standin
 import weft
 from standin import CLIENTS, SANDBOX, Standin, answer, event, problem, sandbox, stopping, stream
-from weft import Patch, Position, Registration
+from weft import Patch, Position, Registration, _exchange
 
 GONE = b""  # closed without an answer
 
@@ -160,6 +161,13 @@ class Absence(Case):
         for client, server in self.both(GONE, patience=0):
             with self.assertRaises(weft.ConnectionLost):
                 client.status()
+
+    def test_a_socket_that_may_not_be_opened_says_who_may(self):
+        steps = _exchange.ask(_exchange.Options("/s", 1, 1), _exchange.Call("GET", "/v1/status"), math.inf)
+        while not isinstance(next(steps), _exchange.Connect):
+            pass
+        with self.assertRaisesRegex(weft.Unreachable, "at /s: Permission denied .*the socket's group"):
+            steps.throw(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def test_a_shortage_is_for_the_caller_to_judge(self):
         for client, server in self.both(problem(503, "no slot is left")):

@@ -184,7 +184,10 @@ def ask(options: Options, call: Call, deadline: float) -> Steps[Asked]:
     try:
         yield Connect()
     except OSError as error:
-        raise Unreachable(f"weftd cannot be reached at {options.socket}: {error.strerror or error}") from error
+        why = error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            why += " (root and the members of the socket's group may ask weftd)"
+        raise Unreachable(f"weftd cannot be reached at {options.socket}: {why}") from error
     try:
         yield Send(_http.request(call.method, call.target, AGENT, call.body), deadline)
     except TimeoutError:
