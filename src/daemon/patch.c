@@ -209,6 +209,12 @@ static void daemon_patch_conclude(void *context)
 
 static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *done);
 
+/* The forwarder shuts behind the kernel, and opens before it: no guest is let out and then reset. */
+static void daemon_patch_follow_isolation(const struct patch_change *change)
+{
+	fwd_route_set_isolated(daemon_tenant_of(change->sandbox)->route, change->sandbox->spec->egress.isolated);
+}
+
 static void daemon_patch_on_reverted(void *context, const struct err *err)
 {
 	struct patch_change *change = context;
@@ -216,6 +222,7 @@ static void daemon_patch_on_reverted(void *context, const struct err *err)
 	if (err)
 		log_error("former policy not restored; the next repair restores it", F_SANDBOX(change->sandbox),
 			  F_STR("error", err->text));
+	daemon_patch_follow_isolation(change);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
@@ -296,6 +303,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	if (fabric_err) {
 		log_error("sandbox not changed", F_SANDBOX(sandbox), F_STR("error", fabric_err->text));
 		daemon_explain(fabric_err, &change->problem);
+		daemon_patch_follow_isolation(change);
 		daemon_patch_refuse(change);
 		return;
 	}
@@ -312,7 +320,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	if (registry_spec_patch_gives(&change->request->patch, "limits"))
 		fwd_listeners_follow_limits(change->daemon->forwarder, daemon_tenant_of(sandbox)->route);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
-	fwd_route_set_isolated(daemon_tenant_of(sandbox)->route, sandbox->spec->egress.isolated);
+	daemon_patch_follow_isolation(change);
 	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);
@@ -335,6 +343,8 @@ static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *
 		done(change, &err);
 		return;
 	}
+	if (!view.spec->egress.isolated)
+		fwd_route_set_isolated(daemon_tenant_of(change->sandbox)->route, false);
 	struct fabric_plan plan = daemon_tenant_plan(&view, nat);
 	fabric_update(change->daemon->fabric, &plan, done, change);
 	free(nat);

@@ -200,7 +200,7 @@ void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_r
 void fwd_route_set_isolated(struct fwd_route *route, bool isolated)
 {
 	(void)route;
-	(void)isolated;
+	rooms.isolated = isolated;
 }
 
 void fwd_route_set_name(struct fwd_route *route, const char *name)

@@ -23,6 +23,7 @@ struct fake_rooms {
 	void (*closing)(void *context);
 	void *closing_context;
 	unsigned routes; /* there now */
+	bool isolated;   /* the route whose isolation was set last */
 
 	unsigned files;   /* written and not removed */
 	int store_error;  /* errno for store_save(); 0: it succeeds */

@@ -285,6 +285,40 @@ START_TEST(failed_patch_says_whether_to_ask_again)
 }
 END_TEST
 
+static void begin_isolation(struct control_reply *reply, bool isolated)
+{
+	struct control_request *request = fake_request(reply, HTTP_PATCH, "a1");
+	json_t *body = json_pack("{s:{s:b}}", "egress", "isolated", isolated);
+	struct problem problem;
+
+	ck_assert_int_eq(wire_read_patch(body, weftd.config, &request->patch, &problem), 0);
+	json_decref(body);
+	daemon_patch(&weftd, request);
+}
+
+START_TEST(the_forwarder_isolates_behind_the_kernel_and_opens_before_it)
+{
+	static const int codes[] = { EINVAL, 0 };
+	struct control_reply reply;
+
+	have_sandbox();
+	begin_isolation(&reply, true);
+	ck_assert(!rooms.isolated);
+	fake_updated(0);
+	settle();
+	assert_answered(&reply, 200);
+	ck_assert(rooms.isolated);
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		begin_isolation(&reply, false);
+		ck_assert(!rooms.isolated);
+		fake_updated(codes[i]);
+		settle();
+		assert_answered(&reply, codes[i] ? 500 : 200);
+		ck_assert(rooms.isolated == (codes[i] != 0));
+	}
+}
+END_TEST
+
 START_TEST(patch_during_a_put_waits_for_it)
 {
 	struct control_reply first, second;
@@ -429,6 +463,7 @@ static void add_tests(TCase *flow)
 	tcase_add_test(flow, delete_of_a_put_that_failed_finds_nothing);
 	tcase_add_test(flow, patch_is_answered_when_it_is_in_force);
 	tcase_add_loop_test(flow, failed_patch_says_whether_to_ask_again, 0, 3);
+	tcase_add_test(flow, the_forwarder_isolates_behind_the_kernel_and_opens_before_it);
 	tcase_add_test(flow, patch_during_a_put_waits_for_it);
 	tcase_add_test(flow, patch_of_what_is_not_there_is_refused);
 	tcase_add_test(flow, changes_are_refused_while_the_daemon_stops);
