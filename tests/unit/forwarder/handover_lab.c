@@ -257,6 +257,13 @@ uint64_t lab_ended(struct handover_lab *lab, enum fwd_close_reason reason)
 	return stats.ended[reason];
 }
 
+void lab_expect_end(struct handover_lab *lab, enum fwd_close_reason reason)
+{
+	while (!lab_ended(lab, reason))
+		lab_turn(lab);
+	ck_assert_uint_eq(lab_ended(lab, reason), 1);
+}
+
 struct asked {
 	bool answered;
 	size_t index, count;

@@ -84,7 +84,11 @@ void lab_hand_over(struct handover_lab *lab);
 /* Lets go of the copies, as when nobody came for them. */
 void lab_drop_kept(struct handover_lab *lab);
 
+/* How many have ended by REASON. */
 uint64_t lab_ended(struct handover_lab *lab, enum fwd_close_reason reason);
+
+/* Waits until one has. Who sees a connection end may see it before the worker has counted it. */
+void lab_expect_end(struct handover_lab *lab, enum fwd_close_reason reason);
 
 /* The only connection of the route, or the one at INDEX. */
 struct fwd_connection_info lab_listed(struct handover_lab *lab, size_t index);

@@ -65,7 +65,7 @@ START_TEST(a_carrier_that_was_lost_meanwhile_ends_those_with_a_guest)
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CARRIER_LOST), 1);
+	lab_expect_end(&lab, CLOSE_CARRIER_LOST);
 	ck_assert_uint_eq(lab_count(&lab), 0);
 }
 END_TEST
@@ -85,7 +85,7 @@ START_TEST(another_slot_or_namespace_ends_all)
 	lab_hand_over(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_NO_NAMESPACE), 1);
+	lab_expect_end(&lab, CLOSE_NO_NAMESPACE);
 	if (!(_i & 2))
 		close(lab.state.netns_fd);
 }
@@ -99,7 +99,7 @@ START_TEST(an_unregistered_sandbox_ends_all)
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -122,7 +122,7 @@ START_TEST(a_route_that_ends_ends_those_that_wait_for_it)
 		lab_turn(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -170,7 +170,7 @@ START_TEST(a_wrong_descriptor_costs_its_connection_alone)
 	lab_start(&lab);
 	lab_thaw(&lab);
 	assert_taken(1, 1);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_HANDOVER_LOST), 1);
+	lab_expect_end(&lab, CLOSE_HANDOVER_LOST);
 	ck_assert_uint_eq(lab_count(&lab), 1);
 	flow_close(&second);
 }
@@ -192,7 +192,7 @@ START_TEST(a_pipe_with_other_bytes_than_described_costs_its_connection)
 	lab_start(&lab);
 	lab_thaw(&lab);
 	assert_taken(0, 1);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_HANDOVER_LOST), 1);
+	lab_expect_end(&lab, CLOSE_HANDOVER_LOST);
 }
 END_TEST
 
@@ -209,7 +209,7 @@ START_TEST(a_client_that_resets_between_two_runs_is_noticed)
 	lab_start(&lab);
 	lab_thaw(&lab);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CLIENT_RESET), 1);
+	lab_expect_end(&lab, CLOSE_CLIENT_RESET);
 }
 END_TEST
 

@@ -213,7 +213,7 @@ START_TEST(a_held_clients_deadline_is_what_was_left_of_it)
 	lab.state.limits.connect_deadline_ms = 300;
 	lab_hand_over(&lab);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CONNECT_DEADLINE), 1);
+	lab_expect_end(&lab, CLOSE_CONNECT_DEADLINE);
 }
 END_TEST
 
@@ -356,7 +356,7 @@ START_TEST(a_resume_that_keeps_no_flows_resets_those_that_still_wait)
 	lab_thaw(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_PAUSED_RESET), 1);
+	lab_expect_end(&lab, CLOSE_PAUSED_RESET);
 }
 END_TEST
 
@@ -384,7 +384,7 @@ START_TEST(a_limit_that_has_changed_holds_from_the_thaw_on)
 	lab_hand_over(&lab);
 	assert_taken(1, 0);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_IDLE), 1);
+	lab_expect_end(&lab, CLOSE_IDLE);
 }
 END_TEST
 
@@ -397,7 +397,7 @@ START_TEST(connections_that_were_taken_over_count_to_the_limit)
 	lab_hand_over(&lab);
 	flow_connect(&lab, &second);
 	flow_expect_reset(&lab, &second, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_LIMIT), 1);
+	lab_expect_end(&lab, CLOSE_LIMIT);
 	assert_whole();
 	flow_close(&second);
 }
@@ -409,7 +409,7 @@ START_TEST(they_end_with_the_listener_through_which_they_came)
 	lab_hand_over(&lab);
 	fwd_listener_close(lab.listener, true);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -431,7 +431,7 @@ START_TEST(one_whose_listener_opens_later_ends_with_it)
 	lab_listen(&lab);
 	fwd_listener_close(lab.listener, true);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -446,7 +446,7 @@ START_TEST(the_deadline_of_a_client_that_came_in_a_pause_moves_by_no_more_than_t
 	lab_wait_for_state(&lab, "paused");
 	fwd_route_resume(lab.route, true);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CONNECT_DEADLINE), 1);
+	lab_expect_end(&lab, CLOSE_CONNECT_DEADLINE);
 }
 END_TEST
 

@@ -257,8 +257,8 @@ START_TEST(with_its_sandbox_it_ends_and_none_comes_after_it)
 	flow_expect_reset(&lab, &other, FROM_GUEST);
 	while (!closed)
 		lab_turn(&lab);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_NO_SANDBOX), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
+	lab_expect_end(&lab, CLOSE_NO_SANDBOX);
 }
 END_TEST
 
@@ -324,7 +324,7 @@ START_TEST(one_that_waits_for_what_is_no_service_any_more_ends)
 	lab_hand_over(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -335,7 +335,7 @@ START_TEST(one_that_is_open_ends_with_its_service)
 	lab_hand_over(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
 END_TEST
 
@@ -353,7 +353,7 @@ START_TEST(a_guest_that_went_meanwhile_ends_it_in_each_state)
 	lab_hand_over(&lab);
 	assert_taken(0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
-	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CARRIER_LOST), 1);
+	lab_expect_end(&lab, CLOSE_CARRIER_LOST);
 }
 END_TEST
 
