@@ -86,7 +86,7 @@ static int fabric_patrol_run_host(struct job *job)
 		return -1;
 	if (!intact) {
 		visit->stale = true;
-		if (rules_host_apply(config, &job->err) < 0 || rules_host_check(config, &intact, &job->err) < 0)
+		if (rules_host_renew(config, &job->err) < 0 || rules_host_check(config, &intact, &job->err) < 0)
 			return -1;
 		if (!intact)
 			return err_set(&job->err, 0, "altered while it was repaired");

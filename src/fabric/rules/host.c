@@ -420,15 +420,9 @@ static int rules_host_replace(const struct config *config, const struct elements
 	return status;
 }
 
-int rules_host_apply(const struct config *config, struct err *err)
+int rules_host_renew(const struct config *config, struct err *err)
 {
 	struct elements one = { 0 }, anywhere = { 0 };
-	bool intact;
-
-	if (rules_host_check(config, &intact, err) < 0)
-		return -1;
-	if (intact)
-		return 0;
 	int status = rules_host_read_map(&map_published, &one, err);
 	if (status == 0)
 		status = rules_host_read_map(&map_published_anywhere, &anywhere, err);
@@ -437,6 +431,15 @@ int rules_host_apply(const struct config *config, struct err *err)
 	vec_free(&one);
 	vec_free(&anywhere);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
+}
+
+int rules_host_apply(const struct config *config, struct err *err)
+{
+	bool intact;
+
+	if (rules_host_check(config, &intact, err) < 0)
+		return -1;
+	return intact ? 0 : rules_host_renew(config, err);
 }
 
 int rules_host_remove(bool *removed, struct err *err)

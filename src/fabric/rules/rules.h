@@ -26,6 +26,9 @@ struct err;
  */
 int rules_host_apply(const struct config *config, struct err *err);
 
+/* The same without a look at whether there is anything to do: for who has seen that already, by rules_host_check(). */
+int rules_host_renew(const struct config *config, struct err *err);
+
 /* Whether the host's table is as rules_host_apply() makes it. 0 and *INTACT, or -1 with ERR. */
 int rules_host_check(const struct config *config, bool *intact, struct err *err);
 

@@ -169,10 +169,10 @@ int slot_build_host(struct kern_rtnl *host, const struct config *config, struct 
 	    slot_build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules come before routes, so that no address of ours is reachable without them. */
-	if (rules_host_check(config, &intact, err) < 0 || rules_host_apply(config, err) < 0)
+	if (rules_host_check(config, &intact, err) < 0)
 		return -1;
 	/* A former run had other rules, or they are gone. */
-	if (!intact && slot_flows_renew_outside(config, err) < 0)
+	if (!intact && (rules_host_renew(config, err) < 0 || slot_flows_renew_outside(config, err) < 0))
 		return -1;
 	return slot_build_host_routes(host, config, &routes, err);
 }
