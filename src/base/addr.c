@@ -41,6 +41,21 @@ static int addr_split_port(const char *text, char host[static INET6_ADDRSTRLEN],
 	return addr_parse_number(end + (*bracketed ? 2 : 1), 65535, port);
 }
 
+int addr_port_parse(const char *text, size_t length, uint16_t *port)
+{
+	char digits[sizeof("65535")];
+	unsigned number;
+
+	if (length >= sizeof(digits))
+		return -1;
+	memcpy(digits, text, length);
+	digits[length] = '\0';
+	if (addr_parse_number(digits, 65535, &number) < 0 || number == 0)
+		return -1;
+	*port = (uint16_t)number;
+	return 0;
+}
+
 int addr_parse(const char *text, struct addr *addr)
 {
 	char host[INET6_ADDRSTRLEN];

@@ -26,6 +26,9 @@ enum { ADDR_TEXT_SIZE = 56 };
 /* Reads "127.0.0.1:80" or "[::1]:80" (port 1 to 65535, no names, no zone). 0, or -1: not that. */
 int addr_parse(const char *text, struct addr *addr);
 
+/* Reads a port alone, the LENGTH characters at TEXT: 1 to 65535, no zero in front. 0, or -1: not that. */
+int addr_port_parse(const char *text, size_t length, uint16_t *port);
+
 /* "127.0.0.1:80", "[::1]:80". Returns TEXT. */
 char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 

@@ -114,25 +114,13 @@ static int config_option_read_duration(const struct option *option, const char *
 	return config_option_within(option, number, value, why);
 }
 
-static int config_option_read_port(const char *text, size_t length, uint16_t *port)
-{
-	if (length > 5 || !config_option_is_digits(text, length) || *text == '0')
-		return -1;
-
-	unsigned long number = strtoul(text, NULL, 10);
-	if (number < 1 || number > 65535)
-		return -1;
-	*port = (uint16_t)number;
-	return 0;
-}
-
 static int config_option_read_range(const char *text, uint16_t *first, uint16_t *last, char *why)
 {
 	const char *dash = strchr(text, '-');
 	uint16_t low, high;
 
-	if (!dash || config_option_read_port(text, (size_t)(dash - text), &low) < 0 ||
-	    config_option_read_port(dash + 1, strlen(dash + 1), &high) < 0)
+	if (!dash || addr_port_parse(text, (size_t)(dash - text), &low) < 0 ||
+	    addr_port_parse(dash + 1, strlen(dash + 1), &high) < 0)
 		return config_option_refuse(why, "not a range of ports");
 	if (low > high)
 		return config_option_refuse(why, "the first is above the last");
@@ -424,9 +412,7 @@ int config_option_set(const struct option *option, struct config *config, const 
 	case OPTION_DURATION:
 		return config_option_read_duration(option, value, place, why);
 	case OPTION_PORT:
-		return config_option_read_port(value, strlen(value), place) < 0
-			   ? config_option_refuse(why, "not a port")
-			   : 0;
+		return addr_port_parse(value, strlen(value), place) < 0 ? config_option_refuse(why, "not a port") : 0;
 	case OPTION_RANGE:
 		return config_option_read_range(value, place, second, why);
 	case OPTION_BOOL:

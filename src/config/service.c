@@ -7,7 +7,6 @@
 #include "config/config.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PROXY_V2 ",proxy-v2"
@@ -51,20 +50,6 @@ const struct config_redirect *config_redirect_find(const struct config *config, 
 
 /* ---- Reading ---- */
 
-static int config_service_read_port(const char *text, uint16_t *port)
-{
-	size_t length = strlen(text);
-
-	if (!length || length > 5 || *text == '0' || strspn(text, "0123456789") != length)
-		return -1;
-
-	unsigned long number = strtoul(text, NULL, 10);
-	if (number > 65535)
-		return -1;
-	*port = (uint16_t)number;
-	return 0;
-}
-
 static const char *config_service_read_path(const char *path, struct config_service *service)
 {
 	if (*path != '/')
@@ -83,7 +68,7 @@ static const char *config_service_read_target(const char *target, struct config_
 {
 	if (strncmp(target, UNIX, strlen(UNIX)) == 0)
 		return config_service_read_path(target + strlen(UNIX), service);
-	if (config_service_read_port(target, &service->port) == 0) {
+	if (addr_port_parse(target, strlen(target), &service->port) == 0) {
 		service->kind = CONFIG_SERVICE_PORT;
 		return NULL;
 	}
@@ -124,15 +109,12 @@ const char *config_service_parse(const char *text, struct config_service *servic
 const char *config_redirect_parse(const char *text, struct config_redirect *redirect)
 {
 	const char *colon = strchr(text, ':');
-	char port[8];
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	bool rest = length == 1 && *text == '*';
 
 	*redirect = (struct config_redirect){ 0 };
-	if (!colon || (size_t)(colon - text) >= sizeof(port))
-		return "not two ports with a colon between";
-	memcpy(port, text, (size_t)(colon - text));
-	port[colon - text] = '\0';
-	if (config_service_read_port(colon + 1, &redirect->to) < 0 ||
-	    (strcmp(port, "*") != 0 && config_service_read_port(port, &redirect->port) < 0))
+	if (!colon || addr_port_parse(colon + 1, strlen(colon + 1), &redirect->to) < 0 ||
+	    (!rest && addr_port_parse(text, length, &redirect->port) < 0))
 		return "not two ports with a colon between";
 	return NULL;
 }

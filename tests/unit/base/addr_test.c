@@ -190,6 +190,30 @@ START_TEST(what_is_not_wholly_a_network_is_none)
 }
 END_TEST
 
+START_TEST(a_port_is_read_from_the_length_given)
+{
+	uint16_t port = 7;
+
+	ck_assert_int_eq(addr_port_parse("65535", 5, &port), 0);
+	ck_assert_uint_eq(port, 65535);
+	ck_assert_int_eq(addr_port_parse("80-90", 2, &port), 0);
+	ck_assert_uint_eq(port, 80);
+}
+END_TEST
+
+START_TEST(what_is_not_wholly_a_port_is_none)
+{
+	static const char *const texts[] = { "", "0", "65536", "080", "000080", "-1", "+1", " 1", "1 ", "80-90" };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		uint16_t port = 7;
+
+		ck_assert_msg(addr_port_parse(texts[i], strlen(texts[i]), &port) < 0, "\"%s\" was taken", texts[i]);
+		ck_assert_uint_eq(port, 7);
+	}
+}
+END_TEST
+
 START_TEST(macs_are_read_in_either_case_and_written_in_one)
 {
 	char text[MAC_TEXT_SIZE];
@@ -235,6 +259,8 @@ int main(void)
 	tcase_add_test(cases, the_longest_and_the_shortest_prefix_work);
 	tcase_add_test(cases, networks_side_by_side_do_not_overlap);
 	tcase_add_test(cases, what_is_not_wholly_a_network_is_none);
+	tcase_add_test(cases, a_port_is_read_from_the_length_given);
+	tcase_add_test(cases, what_is_not_wholly_a_port_is_none);
 	tcase_add_test(cases, macs_are_read_in_either_case_and_written_in_one);
 	tcase_add_test(cases, what_is_not_wholly_a_mac_is_none);
 
