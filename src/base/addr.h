@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /* An IPv4 or IPv6 address with a port. Compare with addr_equal(), never with memcmp(). */
 struct addr {
@@ -19,6 +20,13 @@ struct addr {
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	};
+};
+
+/* The address of a socket that may be a unix socket, too. */
+union addr_socket {
+	struct sockaddr any;
+	struct addr addr;
+	struct sockaddr_un path;
 };
 
 enum { ADDR_TEXT_SIZE = 56 };

@@ -55,7 +55,7 @@ static bool daemon_inherited_socket_is_connected(int fd)
 }
 
 /* Whether ADDRESS, of SIZE bytes, names something that can be listened on. */
-static bool daemon_inherited_socket_is_whole(const union socket_address *address, socklen_t size)
+static bool daemon_inherited_socket_is_whole(const union addr_socket *address, socklen_t size)
 {
 	switch (address->any.sa_family) {
 	case AF_INET:
@@ -96,7 +96,7 @@ bool daemon_inherited_socket_describe(int fd, uint64_t host, struct inherited_so
 
 /* ---- Order ---- */
 
-static int daemon_inherited_socket_compare_address(const union socket_address *a, const union socket_address *b)
+static int daemon_inherited_socket_compare_address(const union addr_socket *a, const union addr_socket *b)
 {
 	if (a->any.sa_family != b->any.sa_family)
 		return a->any.sa_family < b->any.sa_family ? -1 : 1;

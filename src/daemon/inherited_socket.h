@@ -9,16 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <sys/un.h>
-
-union socket_address {
-	struct sockaddr any;
-	struct addr addr;
-	struct sockaddr_un path;
-};
 
 struct inherited_socket {
-	union socket_address address;
+	union addr_socket address;
 	enum proto proto; /* TCP for a unix socket */
 	ino_t inode;
 	int fd;

@@ -22,7 +22,7 @@ struct fwd_target fwd_target_path(const char *path, bool proxy_protocol)
 	return target;
 }
 
-static bool fwd_target_same_address(const union fwd_address *a, const union fwd_address *b)
+static bool fwd_target_same_address(const union addr_socket *a, const union addr_socket *b)
 {
 	if (a->any.sa_family != b->any.sa_family)
 		return false;

@@ -7,7 +7,6 @@
 #include "base/addr.h"
 
 #include <stdbool.h>
-#include <sys/un.h>
 
 /* Where the socket is made that connects. */
 enum fwd_place {
@@ -15,17 +14,11 @@ enum fwd_place {
 	PLACE_HOST,    /* in the namespace of weftd */
 };
 
-union fwd_address {
-	struct sockaddr any;
-	struct addr addr;
-	struct sockaddr_un path; /* absolute; ends with a 0 */
-};
-
 struct fwd_target {
 	enum fwd_place place;
-	union fwd_address to;
-	struct addr source;  /* the socket's own address; family 0: as the kernel chooses */
-	bool proxy_protocol; /* the first bytes are a header of the PROXY protocol */
+	union addr_socket to; /* a path is absolute and ends with a 0 */
+	struct addr source;   /* the socket's own address; family 0: as the kernel chooses */
+	bool proxy_protocol;  /* the first bytes are a header of the PROXY protocol */
 };
 
 enum { TARGET_TEXT_SIZE = sizeof(((struct sockaddr_un *)0)->sun_path) + sizeof("unix:") };
