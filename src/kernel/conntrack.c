@@ -213,22 +213,6 @@ static struct nl_msg *kern_conntrack_put_attr(struct nl_msg *message, int type, 
 	return kern_rtnl_put(message, type, nla_data(attr), (size_t)nla_len(attr));
 }
 
-static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct flow_list *list, struct err *err)
-{
-	for (size_t at = 0; at < list->count;) {
-		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
-
-		message =
-		    kern_conntrack_put_attr(message, CTA_TUPLE_ORIG | NLA_F_NESTED, kern_conntrack_next(list, &at));
-		/* With its number, another flow that has the same addresses by now is not meant. */
-		message = kern_conntrack_put_attr(message, CTA_ID, kern_conntrack_next(list, &at));
-		/* A flow that ended by itself meanwhile is as good. */
-		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
-			return -1;
-	}
-	return 0;
-}
-
 /* MESSAGE with the flag for both directions; NULL without memory. */
 static struct nl_msg *kern_conntrack_put_liberal(struct nl_msg *message)
 {
@@ -246,15 +230,20 @@ static struct nl_msg *kern_conntrack_put_liberal(struct nl_msg *message)
 	return message;
 }
 
-static int kern_conntrack_relax_found(struct kern_rtnl *netfilter, const struct flow_list *list, struct err *err)
+/* Sends a message of TYPE for each flow of LIST: IPCTNL_MSG_CT_DELETE, or IPCTNL_MSG_CT_NEW, which relaxes it. */
+static int kern_conntrack_change_found(struct kern_rtnl *netfilter, int type, const struct flow_list *list,
+				       struct err *err)
 {
 	for (size_t at = 0; at < list->count;) {
-		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_NEW, 0, AF_INET);
+		struct nl_msg *message = kern_conntrack_message(type, 0, AF_INET);
 
 		message =
 		    kern_conntrack_put_attr(message, CTA_TUPLE_ORIG | NLA_F_NESTED, kern_conntrack_next(list, &at));
+		/* With its number, another flow that has the same addresses by now is not meant. */
 		message = kern_conntrack_put_attr(message, CTA_ID, kern_conntrack_next(list, &at));
-		message = kern_conntrack_put_liberal(message);
+		if (type == IPCTNL_MSG_CT_NEW)
+			message = kern_conntrack_put_liberal(message);
+		/* A flow that ended by itself meanwhile is as good. */
 		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
 			return -1;
 	}
@@ -271,9 +260,9 @@ static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_jud
 	if (status == 0 && search.broken)
 		status = err_set(err, ENOMEM, "conntrack");
 	if (status == 0)
-		status = kern_conntrack_delete_found(netfilter, &search.forget, err);
+		status = kern_conntrack_change_found(netfilter, IPCTNL_MSG_CT_DELETE, &search.forget, err);
 	if (status == 0)
-		status = kern_conntrack_relax_found(netfilter, &search.relax, err);
+		status = kern_conntrack_change_found(netfilter, IPCTNL_MSG_CT_NEW, &search.relax, err);
 	vec_free(&search.forget);
 	vec_free(&search.relax);
 	return status;
