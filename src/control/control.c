@@ -48,8 +48,7 @@ static void control_on_request(void *context, const struct http_request *request
 }
 
 static const struct http_gate_ops gate_ops = { control_on_request, control_reply_refusal_text,
-					       control_reply_problem_type,
-					       "Weft-Api-Version: " CONTROL_API_VERSION "\r\n" };
+					       control_reply_problem_type, CONTROL_API_FIELD };
 
 /* The socket that was kept, or a new one. 0, or -1 with ERR. */
 static int control_open(struct control *control, const char *path, const char *group, struct err *err)

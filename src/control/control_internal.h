@@ -2,6 +2,9 @@
 #ifndef WEFT_CONTROL_CONTROL_INTERNAL_H
 #define WEFT_CONTROL_CONTROL_INTERNAL_H
 
+/* The field of each answer's head that tells the version of the API. Behind control.h. */
+#define CONTROL_API_FIELD "Weft-Api-Version: " CONTROL_API_VERSION "\r\n"
+
 struct api;
 struct control;
 

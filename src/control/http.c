@@ -117,8 +117,7 @@ static int control_http_listen(struct control_http *http, const struct addr *add
 }
 
 static const struct http_gate_ops gate_ops = { control_http_on_request, control_reply_refusal_text,
-					       control_reply_problem_type,
-					       "Weft-Api-Version: " CONTROL_API_VERSION "\r\n" };
+					       control_reply_problem_type, CONTROL_API_FIELD };
 
 struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
 				      struct err *err)
