@@ -114,6 +114,26 @@ void fwd_thaw_wait_reset(struct thaw *thaw, const struct frozen_route *route, st
 	thaw->result.lost++;
 }
 
+/* Takes the first route of those that wait: the caller's. NULL: there is none. */
+static struct frozen_route *fwd_thaw_wait_take_first(struct thaw *thaw)
+{
+	struct frozen_route *route = STAILQ_FIRST(&thaw->waiting);
+
+	if (!route)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&thaw->waiting, next);
+	thaw->count -= route->count;
+	return route;
+}
+
+/* Resets the connections of ROUTE, which does not wait any more, and frees it. */
+static void fwd_thaw_wait_end(struct thaw *thaw, struct frozen_route *route, enum fwd_close_reason reason)
+{
+	for (size_t i = 0; i < route->count; i++)
+		fwd_thaw_wait_reset(thaw, route, &route->items[i], reason);
+	fwd_frozen_route_free(route);
+}
+
 void fwd_thaw_wait_drop(struct forwarder *forwarder, const char *id, enum fwd_close_reason reason)
 {
 	struct thaw *thaw = forwarder->thaw;
@@ -121,11 +141,8 @@ void fwd_thaw_wait_drop(struct forwarder *forwarder, const char *id, enum fwd_cl
 
 	if (!thaw)
 		return;
-	while ((route = fwd_thaw_wait_take(thaw, id))) {
-		for (size_t i = 0; i < route->count; i++)
-			fwd_thaw_wait_reset(thaw, route, &route->items[i], reason);
-		fwd_frozen_route_free(route);
-	}
+	while ((route = fwd_thaw_wait_take(thaw, id)))
+		fwd_thaw_wait_end(thaw, route, reason);
 	fwd_thaw_wait_check(thaw);
 }
 
@@ -156,13 +173,11 @@ void fwd_thaw_wait_leave(struct forwarder *forwarder)
 
 	if (!thaw)
 		return;
-	while ((route = STAILQ_FIRST(&thaw->waiting))) {
-		STAILQ_REMOVE_HEAD(&thaw->waiting, next);
+	while ((route = fwd_thaw_wait_take_first(thaw))) {
 		for (size_t i = 0; i < route->count; i++)
 			fwd_thaw_wait_close(forwarder, &route->items[i]);
 		fwd_frozen_route_free(route);
 	}
-	thaw->count = 0;
 }
 
 void fwd_thaw_wait_free(struct forwarder *forwarder)
@@ -172,12 +187,8 @@ void fwd_thaw_wait_free(struct forwarder *forwarder)
 
 	if (!thaw)
 		return;
-	while ((route = STAILQ_FIRST(&thaw->waiting))) {
-		STAILQ_REMOVE_HEAD(&thaw->waiting, next);
-		for (size_t i = 0; i < route->count; i++)
-			fwd_thaw_wait_reset(thaw, route, &route->items[i], CLOSE_SHUTDOWN);
-		fwd_frozen_route_free(route);
-	}
+	while ((route = fwd_thaw_wait_take_first(thaw)))
+		fwd_thaw_wait_end(thaw, route, CLOSE_SHUTDOWN);
 	free(thaw);
 	forwarder->thaw = NULL;
 }
