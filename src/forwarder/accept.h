@@ -32,8 +32,8 @@ bool fwd_accept_goes_on(struct forwarder *forwarder, int error);
 /* ---- accept_open.c ---- */
 
 /*
- * Has workers accept from FD, a listening socket, for ROUTE, or for NULL: for whom services.h says; while accepting is paused they begin with fwd_accept_resume().
- * FD stays the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
+ * Has workers accept from FD, a listening socket, for ROUTE; NULL: for whom services.h says. While accepting is paused they begin with
+ * fwd_accept_resume(). FD stays the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
  */
 int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
 		    struct err *err);

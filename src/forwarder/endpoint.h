@@ -22,8 +22,8 @@ struct endpoint_share {
 	struct mail closed; /* to the worker: its last message about the socket */
 	struct fwd_endpoint *endpoint;
 	struct worker *worker;
-	struct route_side
-	    *side;  /* where the connections go: used while FD is open, and for the last ones; NULL: services.h says */
+	/* Where the connections go: used while FD is open, and for the last ones; NULL: services.h says. */
+	struct route_side *side;
 	int fd;     /* the listening socket; -1: closed. Main writes, under the worker's lock */
 	bool heard; /* in the worker's epoll set. Main's */
 	bool reset; /* with `closed`: the connections that came through it are reset */

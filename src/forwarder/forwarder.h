@@ -114,8 +114,8 @@ void fwd_route_set_up(struct fwd_route *route, bool up);
 void fwd_route_set_ready(struct fwd_route *route, bool ready);
 
 /*
- * While a route is paused its connections, of both directions, are kept and not fed, new ones are held, and no timeout runs. On resume with KEEP they
- * go on at once; without it all are reset (reason: paused-reset).
+ * While a route is paused its connections, of both directions, are kept and not fed, new ones are held, and no timeout runs. On
+ * resume with KEEP they go on at once; without it all are reset (reason: paused-reset).
  */
 void fwd_route_pause(struct fwd_route *route);
 void fwd_route_resume(struct fwd_route *route, bool keep);

@@ -2,8 +2,8 @@
 /*
  * A handover at the end of a run. The workers prepare all sockets first, while bytes still flow (freeze_prepare.c). Then main orders
  * each to stand still. Each describes its own connections, at the same time as the others, and reports to main, which writes the record
- * of all. The connections stay as they are until main says how it went on:
- * they are forgotten, or the workers go on with them as if nothing had been.
+ * of all. The connections stay as they are until main says how it went on: they are forgotten, or the workers go on with them as if
+ * nothing had been.
  */
 #include "forwarder/freeze.h"
 

@@ -36,9 +36,11 @@ struct fwd_handover {
 
 /*
  * Prepares the sockets while they are served, then stops accepting for good, has every worker stand still, and describes the
- * connections. Clients that come from then on wait in the queues of the listening sockets. 0, or -1 with ERR (ENOMEM) and nothing has changed. DONE is called once, never from within: with the
- * handover; or with NULL and ERR (ENOMEM), and then all goes on as after fwd_freeze_undo(). Each socket of HANDOVER sends a reset when its last copy is closed, so that a connection that nobody takes over ends as what it is. May be called once, and not
- * after fwd_drain(). fwd_free() before DONE resets the connections, and DONE is not called any more.
+ * connections. Clients that come from then on wait in the queues of the listening sockets. 0, or -1 with ERR (ENOMEM) and nothing has
+ * changed. DONE is called once, never from within: with the handover; or with NULL and ERR (ENOMEM), and then all goes on as after
+ * fwd_freeze_undo(). Each socket of HANDOVER sends a reset when its last copy is closed, so that a connection that nobody takes over
+ * ends as what it is. May be called once, and not after fwd_drain(). fwd_free() before DONE resets the connections, and DONE is not
+ * called any more.
  */
 int fwd_freeze(struct forwarder *forwarder,
 	       void (*done)(void *context, const struct fwd_handover *handover, const struct err *err), void *context,
