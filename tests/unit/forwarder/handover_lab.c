@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { WHOLE_BYTES = 3000 };
 enum { TURN_MS = 1, STILL_TURNS = 40, FILL = 1024 * 1024, SMALL = 32 * 1024, CHUNK = 64 * 1024, BACKLOG = 4096 };
 
 /* ---- Runs ---- */
@@ -257,6 +258,12 @@ uint64_t lab_ended(struct handover_lab *lab, enum fwd_close_reason reason)
 	return stats.ended[reason];
 }
 
+void lab_assert_taken(const struct handover_lab *lab, size_t taken, size_t lost)
+{
+	ck_assert_uint_eq(lab->result.taken, taken);
+	ck_assert_uint_eq(lab->result.lost, lost);
+}
+
 void lab_expect_end(struct handover_lab *lab, enum fwd_close_reason reason)
 {
 	while (!lab_ended(lab, reason))
@@ -455,4 +462,22 @@ void flow_expect_reset(struct handover_lab *lab, struct flow *flow, int from)
 	       (size < 0 && errno == EAGAIN))
 		lab_turn(lab);
 	ck_assert_msg(size < 0 && errno == ECONNRESET, "%s", size ? strerror(errno) : "ended in order");
+}
+
+void flow_expect_whole(struct handover_lab *lab, struct flow *flow)
+{
+	flow_pass(lab, flow, FROM_CLIENT, WHOLE_BYTES);
+	flow_pass(lab, flow, FROM_GUEST, WHOLE_BYTES);
+	shutdown(flow->client, SHUT_WR);
+	flow_expect_end(lab, flow, FROM_CLIENT);
+	flow_pass(lab, flow, FROM_GUEST, WHOLE_BYTES);
+	shutdown(flow->guest, SHUT_WR);
+	flow_expect_end(lab, flow, FROM_GUEST);
+}
+
+void lab_expect_whole(struct handover_lab *lab, struct flow *flow)
+{
+	flow_expect_whole(lab, flow);
+	while (!lab_ended(lab, CLOSE_DONE))
+		lab_turn(lab);
 }

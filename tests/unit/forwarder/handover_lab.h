@@ -87,6 +87,9 @@ void lab_drop_kept(struct handover_lab *lab);
 /* How many have ended by REASON. */
 uint64_t lab_ended(struct handover_lab *lab, enum fwd_close_reason reason);
 
+/* What became of the connections at the last thaw. */
+void lab_assert_taken(const struct handover_lab *lab, size_t taken, size_t lost);
+
 /* Waits until one has. Who sees a connection end may see it before the worker has counted it. */
 void lab_expect_end(struct handover_lab *lab, enum fwd_close_reason reason);
 
@@ -121,5 +124,9 @@ void flow_pass(struct handover_lab *lab, struct flow *flow, int from, size_t siz
 /* Waits for the end of what comes FROM there: in order, or by reset. */
 void flow_expect_end(struct handover_lab *lab, struct flow *flow, int from);
 void flow_expect_reset(struct handover_lab *lab, struct flow *flow, int from);
+
+/* Bytes go both ways, and FLOW ends in order; and it is counted as that. */
+void flow_expect_whole(struct handover_lab *lab, struct flow *flow);
+void lab_expect_whole(struct handover_lab *lab, struct flow *flow);
 
 #endif

@@ -32,26 +32,6 @@ static void teardown(void)
 	lab_close(&lab);
 }
 
-static void assert_taken(size_t taken, size_t lost)
-{
-	ck_assert_uint_eq(lab.result.taken, taken);
-	ck_assert_uint_eq(lab.result.lost, lost);
-}
-
-/* Bytes go both ways, and it ends in order. */
-static void assert_whole(void)
-{
-	flow_pass(&lab, &flow, FROM_CLIENT, SOME);
-	flow_pass(&lab, &flow, FROM_GUEST, SOME);
-	shutdown(flow.client, SHUT_WR);
-	flow_expect_end(&lab, &flow, FROM_CLIENT);
-	flow_pass(&lab, &flow, FROM_GUEST, SOME);
-	shutdown(flow.guest, SHUT_WR);
-	flow_expect_end(&lab, &flow, FROM_GUEST);
-	while (!lab_ended(&lab, CLOSE_DONE))
-		lab_turn(&lab);
-}
-
 /* ---- Proofs ---- */
 
 START_TEST(a_carrier_that_was_lost_meanwhile_ends_those_with_a_guest)
@@ -62,7 +42,7 @@ START_TEST(a_carrier_that_was_lost_meanwhile_ends_those_with_a_guest)
 	else
 		lab.state.downs = _i == 1 ? LAB_DOWNS + 1 : -1;
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
 	lab_expect_end(&lab, CLOSE_CARRIER_LOST);
@@ -83,7 +63,7 @@ START_TEST(another_slot_or_namespace_ends_all)
 	else
 		lab.state.netns_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_NO_NAMESPACE);
 	if (!(_i & 2))
@@ -96,7 +76,7 @@ START_TEST(an_unregistered_sandbox_ends_all)
 	flow_open(&lab, &flow);
 	lab.known = false;
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
 	lab_expect_end(&lab, CLOSE_UNREGISTERED);
@@ -120,7 +100,7 @@ START_TEST(a_route_that_ends_ends_those_that_wait_for_it)
 	fwd_route_close(lab.route, CLOSE_UNREGISTERED, 0, on_closed, &closed);
 	while (!closed || !lab.thawed)
 		lab_turn(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
@@ -169,7 +149,7 @@ START_TEST(a_wrong_descriptor_costs_its_connection_alone)
 	lab_leave(&lab);
 	lab_start(&lab);
 	lab_thaw(&lab);
-	assert_taken(1, 1);
+	lab_assert_taken(&lab, 1, 1);
 	lab_expect_end(&lab, CLOSE_HANDOVER_LOST);
 	ck_assert_uint_eq(lab_count(&lab), 1);
 	flow_close(&second);
@@ -191,7 +171,7 @@ START_TEST(a_pipe_with_other_bytes_than_described_costs_its_connection)
 	lab_leave(&lab);
 	lab_start(&lab);
 	lab_thaw(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	lab_expect_end(&lab, CLOSE_HANDOVER_LOST);
 }
 END_TEST
@@ -225,7 +205,7 @@ START_TEST(an_undone_freeze_goes_on_as_if_nothing_had_been)
 	fwd_freeze_undo(lab.forwarder);
 	flow_drain(&lab, &flow, FROM_CLIENT);
 	flow_drain(&lab, &flow, FROM_GUEST);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -239,7 +219,7 @@ START_TEST(what_nobody_takes_over_ends_by_reset)
 	lab_drop_kept(&lab);
 	lab_start(&lab);
 	lab_thaw(&lab);
-	assert_taken(0, 0);
+	lab_assert_taken(&lab, 0, 0);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_expect_reset(&lab, &flow, FROM_CLIENT);
 }
@@ -272,12 +252,12 @@ START_TEST(those_that_still_wait_are_part_of_the_next_handover)
 	}
 	ck_assert_uint_eq(fwd_thaw_waiting(lab.forwarder), 1);
 	lab_thaw(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	after = lab_listed(&lab, 0);
 	ck_assert_uint_eq(after.id, before.id);
 	ck_assert_uint_ge(after.age_ms, before.age_ms);
 	flow_drain(&lab, &flow, FROM_CLIENT);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -291,7 +271,7 @@ START_TEST(a_record_that_cannot_be_read_ends_all_and_the_run_goes_on)
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	flow_close(&flow);
 	flow_open(&lab, &flow);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 

@@ -32,26 +32,6 @@ static void teardown(void)
 	lab_close(&lab);
 }
 
-static void assert_taken(size_t taken, size_t lost)
-{
-	ck_assert_uint_eq(lab.result.taken, taken);
-	ck_assert_uint_eq(lab.result.lost, lost);
-}
-
-/* Bytes go both ways, and it ends in order. */
-static void assert_whole(void)
-{
-	flow_pass(&lab, &flow, FROM_CLIENT, SOME);
-	flow_pass(&lab, &flow, FROM_GUEST, SOME);
-	shutdown(flow.client, SHUT_WR);
-	flow_expect_end(&lab, &flow, FROM_CLIENT);
-	flow_pass(&lab, &flow, FROM_GUEST, SOME);
-	shutdown(flow.guest, SHUT_WR);
-	flow_expect_end(&lab, &flow, FROM_GUEST);
-	while (!lab_ended(&lab, CLOSE_DONE))
-		lab_turn(&lab);
-}
-
 /* ---- Each state goes on ---- */
 
 START_TEST(a_connection_that_copies_goes_on_under_its_id_with_its_bytes)
@@ -63,7 +43,7 @@ START_TEST(a_connection_that_copies_goes_on_under_its_id_with_its_bytes)
 	flow_pass(&lab, &flow, FROM_GUEST, 2 * SOME);
 	before = lab_listed(&lab, 0);
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	after = lab_listed(&lab, 0);
 	ck_assert_uint_eq(after.id, before.id);
 	ck_assert_uint_eq(after.bytes_to_guest, SOME);
@@ -72,7 +52,7 @@ START_TEST(a_connection_that_copies_goes_on_under_its_id_with_its_bytes)
 	ck_assert_int_ge(after.connect_ms, before.connect_ms - 1);
 	ck_assert_str_eq(after.client, before.client);
 	ck_assert_str_eq(after.endpoint, before.endpoint);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -103,9 +83,9 @@ static void assert_blocked_bytes_arrive(int from, size_t piece, size_t descripto
 	lab_leave(&lab);
 	lab_start(&lab);
 	lab_thaw(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_drain(&lab, &flow, from);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 
 START_TEST(bytes_that_were_read_and_not_sent_arrive)
@@ -131,7 +111,7 @@ START_TEST(a_stream_that_splices_goes_on_at_once)
 	lab_hand_over(&lab);
 	flow_pass(&lab, &flow, _i, MUCH);
 	flow_pass(&lab, &flow, !_i, MUCH);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -148,7 +128,7 @@ START_TEST(a_connection_that_is_half_closed_goes_on_the_other_way)
 	flow_expect_end(&lab, &flow, _i);
 	lab_wait_for_state(&lab, "half-closed");
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	ck_assert_str_eq(lab_listed(&lab, 0).state, "half-closed");
 	flow_pass(&lab, &flow, !_i, MUCH);
 	shut(!_i);
@@ -181,7 +161,7 @@ START_TEST(a_socket_that_the_kernel_has_closed_still_gives_its_bytes)
 	flow_expect_end(&lab, &flow, FROM_CLIENT);
 	lab_wait_for_state(&lab, "half-closed");
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_expect_end(&lab, &flow, FROM_GUEST);
 }
 END_TEST
@@ -195,12 +175,12 @@ START_TEST(a_held_client_goes_on_being_held_without_a_carrier)
 	lab.state.up = false;
 	lab.state.downs = LAB_DOWNS + 1;
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	ck_assert_str_eq(lab_listed(&lab, 0).state, "held");
 	fwd_route_set_up(lab.route, true);
 	flow_accept(&lab, &flow);
 	flow_drain(&lab, &flow, FROM_CLIENT);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -233,7 +213,7 @@ START_TEST(a_dialing_client_dials_anew)
 			dialing |= strcmp(lab_listed(&lab, i).state, "dialing") == 0;
 	}
 	lab_hand_over(&lab);
-	assert_taken(4, 0);
+	lab_assert_taken(&lab, 4, 0);
 	ck_assert_int_eq(listen(lab.guest_listening, 16), 0);
 	/* The guest knows a client by its bytes: each sends its own. */
 	for (size_t i = 0; i < 3; i++)
@@ -279,7 +259,7 @@ START_TEST(a_lingering_connection_waits_on_for_the_guest)
 	lab_leave(&lab);
 	lab_start(&lab);
 	lab_thaw(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_expect_end(&lab, &flow, FROM_CLIENT);
 	while (!lab_ended(&lab, CLOSE_DONE))
 		lab_turn(&lab);
@@ -296,10 +276,10 @@ START_TEST(an_urgent_byte_that_waits_costs_no_other_byte)
 	ck_assert_int_eq(send(flow.client, "!", 1, MSG_OOB | MSG_DONTWAIT) < 0 && errno != EAGAIN, 0);
 	more = flow_send(&flow, FROM_CLIENT, SOME, SOME);
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_drain(&lab, &flow, FROM_CLIENT);
 	ck_assert_uint_le(more, SOME);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -331,7 +311,7 @@ START_TEST(a_paused_connection_is_kept_and_goes_on_at_the_resume)
 	lab.state.downs = LAB_DOWNS + 2;
 	lab.state.limits.idle_ms = 60000;
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	ck_assert_str_eq(lab_listed(&lab, 0).state, "paused");
 	for (int i = 0; i < 20; i++)
 		lab_turn(&lab);
@@ -339,11 +319,12 @@ START_TEST(a_paused_connection_is_kept_and_goes_on_at_the_resume)
 	fwd_route_set_up(lab.route, true);
 	fwd_route_resume(lab.route, true);
 	flow_drain(&lab, &flow, FROM_CLIENT);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
-START_TEST(a_resume_that_keeps_no_flows_resets_those_that_still_wait)
+/* The flow is handed over in a pause, and the resume comes while it still waits. */
+static void resume_before_the_thaw(bool keep)
 {
 	flow_open(&lab, &flow);
 	fwd_route_pause(lab.route);
@@ -352,9 +333,14 @@ START_TEST(a_resume_that_keeps_no_flows_resets_those_that_still_wait)
 	lab_freeze(&lab);
 	lab_leave(&lab);
 	lab_start(&lab);
-	fwd_route_resume(lab.route, false);
+	fwd_route_resume(lab.route, keep);
 	lab_thaw(&lab);
-	assert_taken(0, 1);
+}
+
+START_TEST(a_resume_that_keeps_no_flows_resets_those_that_still_wait)
+{
+	resume_before_the_thaw(false);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_PAUSED_RESET);
 }
@@ -362,17 +348,9 @@ END_TEST
 
 START_TEST(a_resume_before_the_thaw_lets_them_go_on)
 {
-	flow_open(&lab, &flow);
-	fwd_route_pause(lab.route);
-	lab_wait_for_state(&lab, "paused");
-	lab.state.paused = true;
-	lab_freeze(&lab);
-	lab_leave(&lab);
-	lab_start(&lab);
-	fwd_route_resume(lab.route, true);
-	lab_thaw(&lab);
-	assert_taken(1, 0);
-	assert_whole();
+	resume_before_the_thaw(true);
+	lab_assert_taken(&lab, 1, 0);
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 
@@ -382,7 +360,7 @@ START_TEST(a_limit_that_has_changed_holds_from_the_thaw_on)
 	flow_pass(&lab, &flow, FROM_CLIENT, SOME);
 	lab.state.limits.idle_ms = 200;
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_IDLE);
 }
@@ -398,7 +376,7 @@ START_TEST(connections_that_were_taken_over_count_to_the_limit)
 	flow_connect(&lab, &second);
 	flow_expect_reset(&lab, &second, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_LIMIT);
-	assert_whole();
+	lab_expect_whole(&lab, &flow);
 	flow_close(&second);
 }
 END_TEST
@@ -418,8 +396,8 @@ START_TEST(one_whose_listener_is_gone_goes_on)
 	flow_open(&lab, &flow);
 	lab.no_listener = true;
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
-	assert_whole();
+	lab_assert_taken(&lab, 1, 0);
+	lab_expect_whole(&lab, &flow);
 }
 END_TEST
 

@@ -112,18 +112,6 @@ static void wait_for_end(enum fwd_close_reason reason)
 	ck_assert_uint_eq(lab_count(&lab), 0);
 }
 
-/* Bytes go both ways, and it ends in order. */
-static void assert_whole(struct flow *asking)
-{
-	flow_pass(&lab, asking, FROM_CLIENT, SOME);
-	flow_pass(&lab, asking, FROM_GUEST, SOME);
-	shutdown(asking->client, SHUT_WR);
-	flow_expect_end(&lab, asking, FROM_CLIENT);
-	flow_pass(&lab, asking, FROM_GUEST, SOME);
-	shutdown(asking->guest, SHUT_WR);
-	flow_expect_end(&lab, asking, FROM_GUEST);
-}
-
 /* ---- Whose it is ---- */
 
 START_TEST(what_a_guest_asks_is_its_sandboxs_connection_out)
@@ -144,7 +132,7 @@ START_TEST(what_a_guest_asks_is_its_sandboxs_connection_out)
 	fwd_route_stats(lab.route, &stats);
 	ck_assert_uint_eq(stats.bytes_from_guest, SOME);
 	ck_assert_uint_eq(stats.bytes_to_guest, 2 * SOME);
-	assert_whole(&flow);
+	flow_expect_whole(&lab, &flow);
 	wait_for_end(CLOSE_DONE);
 }
 END_TEST
@@ -154,7 +142,7 @@ START_TEST(much_goes_both_ways)
 	open_one(&flow);
 	flow_pass(&lab, &flow, FROM_CLIENT, MUCH);
 	flow_pass(&lab, &flow, FROM_GUEST, MUCH);
-	assert_whole(&flow);
+	flow_expect_whole(&lab, &flow);
 	wait_for_end(CLOSE_DONE);
 }
 END_TEST
@@ -167,7 +155,7 @@ START_TEST(each_worker_serves_any_guest)
 		open_one(&flows[i]);
 	ck_assert_uint_eq(lab_count(&lab), 12);
 	for (size_t i = 0; i < 12; i++) {
-		assert_whole(&flows[i]);
+		flow_expect_whole(&lab, &flows[i]);
 		flow_close(&flows[i]);
 	}
 	wait_for_end(CLOSE_DONE);
@@ -223,7 +211,7 @@ START_TEST(what_an_isolated_guest_asked_in_time_comes_too_late)
 	fwd_route_set_isolated(lab.route, false);
 	lab_turn(&lab);
 	open_one(&other);
-	assert_whole(&other);
+	flow_expect_whole(&lab, &other);
 }
 END_TEST
 
@@ -264,12 +252,6 @@ END_TEST
 
 /* ---- Over a restart ---- */
 
-static void assert_taken(size_t taken, size_t lost)
-{
-	ck_assert_uint_eq(lab.result.taken, taken);
-	ck_assert_uint_eq(lab.result.lost, lost);
-}
-
 START_TEST(it_goes_on_after_a_restart)
 {
 	open_one(&flow);
@@ -277,10 +259,10 @@ START_TEST(it_goes_on_after_a_restart)
 	if (_i)
 		flow_fill(&lab, &flow, FROM_GUEST, 32 * 1024);
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_drain(&lab, &flow, FROM_GUEST);
 	ck_assert_int_eq(lab_listed(&lab, 0).direction, DIRECTION_OUT);
-	assert_whole(&flow);
+	flow_expect_whole(&lab, &flow);
 	wait_for_end(CLOSE_DONE);
 }
 END_TEST
@@ -291,7 +273,7 @@ START_TEST(half_closed_it_goes_on_too)
 	shutdown(flow.client, SHUT_WR);
 	flow_expect_end(&lab, &flow, FROM_CLIENT);
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	flow_pass(&lab, &flow, FROM_GUEST, SOME);
 	shutdown(flow.guest, SHUT_WR);
 	flow_expect_end(&lab, &flow, FROM_GUEST);
@@ -306,10 +288,10 @@ START_TEST(one_that_waits_for_its_service_waits_on)
 	ask(&flow);
 	lab_wait_for_state(&lab, "held");
 	lab_hand_over(&lab);
-	assert_taken(1, 0);
+	lab_assert_taken(&lab, 1, 0);
 	serve();
 	answer(&flow);
-	assert_whole(&flow);
+	flow_expect_whole(&lab, &flow);
 	wait_for_end(CLOSE_DONE);
 }
 END_TEST
@@ -322,7 +304,7 @@ START_TEST(one_that_waits_for_what_is_no_service_any_more_ends)
 	lab_wait_for_state(&lab, "held");
 	lab.service_count = 0;
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
@@ -333,7 +315,7 @@ START_TEST(one_that_is_open_ends_with_its_service)
 	open_one(&flow);
 	lab.service_count = 0;
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_UNREGISTERED);
 }
@@ -351,7 +333,7 @@ START_TEST(a_guest_that_went_meanwhile_ends_it_in_each_state)
 	}
 	lab.state.downs++;
 	lab_hand_over(&lab);
-	assert_taken(0, 1);
+	lab_assert_taken(&lab, 0, 1);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
 	lab_expect_end(&lab, CLOSE_CARRIER_LOST);
 }
