@@ -3,13 +3,11 @@
 group of its own. Units are those of packages that are installed in it; it starts nothing of the machine's.
 """
 
-import contextlib
 import os
 import subprocess
-import time
 
 from .host import Host
-from .user_manager import cgroup_root
+from .user_manager import cgroup_root, remove_cgroup
 from .wait import poll_until
 
 SYSTEMD = "/usr/lib/systemd/systemd"
@@ -99,12 +97,7 @@ class BootedMachine(Host):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for folder, _, _ in os.walk(self.cgroup, topdown=False):
-            for _ in range(500):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
-                    break
-                time.sleep(0.01)  # the last processes of a namespace end a moment later
+        remove_cgroup(self.cgroup)
 
 
 def available():

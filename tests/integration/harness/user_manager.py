@@ -46,6 +46,16 @@ def cgroup_root():
         return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
 
 
+def remove_cgroup(path):
+    """Removes the control group at PATH with those below it, of a namespace whose processes are ending."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        for _ in range(500):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+                break
+            time.sleep(0.01)  # the last processes of a namespace end a moment later
+
+
 class UserManager:
     """Talks to the program. SOCKET: weftd's control socket, which is reached from outside."""
 
@@ -78,12 +88,7 @@ class UserManager:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
-        for folder, _, _ in os.walk(self.cgroup, topdown=False):
-            for _ in range(500):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
-                    break
-                time.sleep(0.01)  # the last processes of a namespace end a moment later
+        remove_cgroup(self.cgroup)
 
 
 # ---- Inside ----
