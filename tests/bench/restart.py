@@ -7,10 +7,8 @@ it (`-Ws`), and is reloaded by USR2 to its master and restarted; nginx likewise,
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -24,7 +22,7 @@ from harness.wait import Lines, poll_until
 from measure import Processes, raise_descriptor_limit, terminate
 from peers import HTTP, Haproxy, Weft
 from results import Results
-from topology import TapGuest
+from topology import Place, TapGuest
 
 _BACK = 60  # seconds that a forwarder may take to come back
 _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=1024 65000", "net.core.somaxconn=4096")
@@ -53,13 +51,11 @@ class Plan:
         return cls(connections=500, requests_per_s=1000, restarts=3)
 
 
-class ManagedBench:
-    """A network namespace with a systemd in it that runs weftd. close() leaves nothing."""
+class ManagedBench(Place):
+    """A network namespace with a systemd in it that runs weftd."""
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/dev/shm")
-        self.closers = []
-        self.next_port = 500  # below the ports that clients get
+        super().__init__(next_port=500)  # below the ports that clients get
         try:
             with open(self.file("weftd.conf"), "w", encoding="ascii") as file:
                 file.write(config_text({"forwarder": {"default_listen": ""}}))
@@ -84,20 +80,6 @@ class ManagedBench:
 
     def file(self, name):
         return os.path.join(self.folder, name.replace(", ", "-"))  # a comma ends HAProxy's addresses
-
-    def take_ports(self, count):
-        first = self.next_port
-        self.next_port += count
-        return first
-
-    def on_close(self, function):
-        self.closers.append(function)
-
-    def close(self):
-        for function in reversed(self.closers):
-            function()
-        self.closers = []
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 # ---- The forwarders, and how they are restarted ----

@@ -14,14 +14,35 @@ from harness.netns import Namespace
 _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1")
 
 
-class Bench:
-    """The host, its files and, by default, weftd. close() leaves nothing."""
+class Place:
+    """A folder in memory, as /run, and what is to be undone in the end. close() leaves nothing."""
 
-    def __init__(self, config=None, daemon=True):
-        # In memory, as /run, the folder of the daemon's state.
+    def __init__(self, next_port):
         self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/dev/shm")
         self.closers = []
-        self.next_port = 30000
+        self.next_port = next_port
+
+    def take_ports(self, count):
+        first = self.next_port
+        self.next_port += count
+        return first
+
+    def on_close(self, function):
+        """Has close() call FUNCTION before it undoes earlier steps."""
+        self.closers.append(function)
+
+    def close(self):
+        for function in reversed(self.closers):
+            function()
+        self.closers = []
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Bench(Place):
+    """The host, its files and, by default, weftd."""
+
+    def __init__(self, config=None, daemon=True):
+        super().__init__(next_port=30000)
         self.host = Host()
         self.closers.append(self.host.close)
         try:
@@ -41,25 +62,10 @@ class Bench:
     def file(self, name):
         return os.path.join(self.folder, name.replace(" ", "-"))
 
-    def take_ports(self, count):
-        first = self.next_port
-        self.next_port += count
-        return first
-
     def _stop_weftd(self):
         if self.weftd.running():
             self.weftd.stop()
         self.weftd.run("--cleanup", timeout=120)
-
-    def on_close(self, function):
-        """Has close() call FUNCTION before it undoes earlier steps."""
-        self.closers.append(function)
-
-    def close(self):
-        for function in reversed(self.closers):
-            function()
-        self.closers = []
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart_weftd(self):
         self.weftd.stop()
