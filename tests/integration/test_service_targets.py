@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from harness.client import receive_all, receive_exactly, was_reset
+from harness.client import is_refused_by_reset, receive_all, receive_exactly, was_reset
 from harness.wait import PATIENCE, poll_until
 
 ASKED = "192.0.2.9"  # of nobody
@@ -155,7 +155,7 @@ def test_guests_are_connected_to_services_and_to_nothing_else(scene, host):
 
     # What is not there resets the guest; each time the log names the target and the fault.
     for port, name in ((ABSENT, "absent"), (NO_SOCKET, "file")):
-        assert was_reset(one.connect(ASKED, port))
+        assert is_refused_by_reset(one.connect, ASKED, port)
         fields = scene.ended(f"unix:{scene.path(name)}")
         assert fields["reason"] == "proxy-refused"
         assert fields["direction"] == "out" and fields["sandbox"] == "one"
@@ -225,7 +225,7 @@ def test_doctor_finds_a_socket_that_weftd_may_not_connect_to(scene):
         if fits:
             passes(*scene.ask(EVENTS))
         else:
-            assert was_reset(scene.one.connect(ASKED, EVENTS))
+            assert is_refused_by_reset(scene.one.connect, ASKED, EVENTS)
             assert scene.ended(f"unix:{scene.path('events')}")["error"] == '"Permission denied"'
 
 

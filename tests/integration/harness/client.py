@@ -111,6 +111,14 @@ def was_reset(connection):
         return True
 
 
+def is_refused_by_reset(connect, *where):
+    """Whether CONNECT(*WHERE) comes to a reset: of the connection, or, where that was quicker, of the connecting itself."""
+    try:
+        return was_reset(connect(*where))
+    except ConnectionResetError:
+        return True
+
+
 def reset(connection):
     """Closes a connection with a reset, as an aborting client does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
