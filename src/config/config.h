@@ -113,6 +113,14 @@ struct config {
 		struct addr_list listen; /* empty: off */
 		bool sandbox_metrics;    /* series for each sandbox */
 	} http;
+	struct {
+		char *socket; /* absolute path; NULL: no door */
+		char *group;  /* whose members may connect, by name; NULL: root alone */
+		unsigned hold_ms;
+		bool is_public; /* where a registration does not say */
+		char *domain;   /* of the sandboxes' own host names, for links; NULL: none */
+		unsigned backlog;
+	} door;
 };
 
 /* One mistake in a configuration file. */

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "config/limits.h"
+#include "door/refusal.h"
 #include "forwarder/dial_target.h"
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 struct config;
+struct door_policy;
 struct err;
 struct event_base;
 struct forwarder;
@@ -53,6 +55,8 @@ enum fwd_close_reason {
 	CLOSE_SHUTDOWN,         /* weftd stops */
 	CLOSE_HANDOVER_LOST,    /* the former run handed it over, and it could not be taken over */
 	CLOSE_PROXY_REFUSED, /* the service that the guest had asked for could not be reached; nothing else was tried */
+	CLOSE_DOOR_TOKEN,    /* it came through the door, and lacks the token that is wanted, or that is wanted by now */
+	CLOSE_DOOR_CLOSED,   /* it came through the door to a port that is closed to all, or that is by now */
 	CLOSE_ERROR,         /* anything else; the log line gives the error */
 };
 
@@ -143,6 +147,12 @@ void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
 void fwd_route_set_isolated(struct fwd_route *route, bool isolated);
 
 /*
+ * Who may come to it through the door; without a call everybody. Connections that came through the door and would be refused now are
+ * reset (reasons: door-token, door-closed).
+ */
+void fwd_route_set_door(struct fwd_route *route, const struct door_policy *policy);
+
+/*
  * Ends the route. Connections, held or open, are reset with REASON after DRAIN_MS at the latest (0: at once). Its listeners must
  * be closed before. DONE (may be NULL) is called when no worker uses the route or its namespace any more; the route is then gone.
  * A second call before that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
@@ -163,6 +173,7 @@ void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stat
 struct fwd_listener_options {
 	enum proto proto;
 	bool services; /* guests' own connections come here: ROUTE is NULL, and nothing but PROTO (TCP) and FD counts */
+	bool door;     /* clients of all sandboxes come here, see below: ROUTE is NULL, and PROTO is TCP */
 	uint16_t guest_port;
 	bool proxy_protocol;
 	int fd; /* a listening socket handed over by the service manager, taken over on success; -1: make one */
@@ -211,6 +222,23 @@ struct fwd_service {
  * not answer until the connect_deadline of the sandbox; then the guest is reset (reason: proxy-refused).
  */
 int fwd_set_services(struct forwarder *forwarder, const struct fwd_service *services, size_t count, struct err *err);
+
+/* ---- The door: clients of all sandboxes through one unix socket ---- */
+
+/*
+ * The listener with the option `door` has a socket of the caller, AF_UNIX, that listens already: FD. LISTEN is not looked at. A client
+ * begins with a header (door/request.h) that names a sandbox, by its id or its name, and a port of its guest: these are looked up then,
+ * and the connection is an ordinary one from then on. It is held for `[door] hold`, in a pause too. One that cannot be served gets a
+ * reply (door/refusal.h) and is read to its end, so that no reset overtakes that.
+ */
+struct fwd_door_stats {
+	uint64_t open;                   /* connections, the held ones too */
+	uint64_t held;                   /* of these, without an answer of the guest yet */
+	uint64_t served;                 /* connections ever that the guest answered */
+	uint64_t refused[DOOR_REFUSALS]; /* ever, by enum door_refusal */
+	uint64_t broken;                 /* ever: without a whole and correct header within 2 s */
+};
+void fwd_door_stats(const struct forwarder *forwarder, struct fwd_door_stats *stats);
 
 /* ---- Probing ---- */
 
