@@ -6,6 +6,7 @@
  */
 #include "registry/spec.h"
 
+#include "base/sandbox_name.h"
 #include "config/config.h"
 #include "registry/fields.h"
 
@@ -238,20 +239,7 @@ bool registry_spec_equal(const struct spec *a, const struct spec *b)
 	return registry_spec_fields_equal(&spec_table, a, b);
 }
 
-static bool registry_sandbox_id_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 bool registry_sandbox_id_is_valid(const char *id)
 {
-	size_t length = strlen(id);
-
-	if (length == 0 || length > SANDBOX_ID_MAX || !registry_sandbox_id_letter(id[0]))
-		return false;
-	for (size_t i = 1; i < length; i++) {
-		if (!registry_sandbox_id_letter(id[i]) && id[i] != '_' && id[i] != '.' && id[i] != '-')
-			return false;
-	}
-	return true;
+	return base_name_is_valid(id, strlen(id));
 }

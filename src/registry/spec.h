@@ -8,6 +8,7 @@
  */
 
 #include "base/addr.h"
+#include "base/sandbox_name.h"
 #include "config/limits.h"
 
 #include <stdbool.h>
@@ -21,7 +22,7 @@ struct spec_items;
 struct spec_table;
 
 enum {
-	SANDBOX_ID_MAX = 64,
+	SANDBOX_ID_MAX = BASE_NAME_MAX,
 	SPEC_PORTS_MAX = 256,   /* published ports of one sandbox */
 	SPEC_LISTEN_MAX = 8,    /* addresses of one port */
 	SPEC_EGRESS_MAX = 1024, /* entries of allow, and of deny */
