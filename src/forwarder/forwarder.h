@@ -12,7 +12,7 @@
 
 #include "base/addr.h"
 #include "config/limits.h"
-#include "door/refusal.h"
+#include "door/door_refusal.h"
 #include "forwarder/dial_target.h"
 
 #include <stdbool.h>
@@ -227,9 +227,9 @@ int fwd_set_services(struct forwarder *forwarder, const struct fwd_service *serv
 
 /*
  * The listener with the option `door` has a socket of the caller, AF_UNIX, that listens already: FD. LISTEN is not looked at. A client
- * begins with a header (door/request.h) that names a sandbox, by its id or its name, and a port of its guest: these are looked up then,
+ * begins with a header (door/door_request.h) that names a sandbox, by its id or its name, and a port of its guest: these are looked up then,
  * and the connection is an ordinary one from then on. It is held for `[door] hold`, in a pause too. One that cannot be served gets a
- * reply (door/refusal.h) and is read to its end, so that no reset overtakes that.
+ * reply (door/door_refusal.h) and is read to its end, so that no reset overtakes that.
  */
 struct fwd_door_stats {
 	uint64_t open;                   /* connections, the held ones too */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_DOOR_REQUEST_H
-#define WEFT_DOOR_REQUEST_H
+#ifndef WEFT_DOOR_DOOR_REQUEST_H
+#define WEFT_DOOR_DOOR_REQUEST_H
 
 /*
  * The first bytes of a connection at the door: a header of version 2 of the PROXY protocol (HAProxy, doc/proxy-protocol.txt, 2.2) with
@@ -9,6 +9,7 @@
  */
 
 #include "base/addr.h"
+#include "base/sandbox_name.h"
 #include "config/door_policy.h"
 
 #include <stdbool.h>
@@ -16,9 +17,9 @@
 #include <stdint.h>
 
 enum {
-	DOOR_HEAD_SIZE = 16,    /* the fixed part of the header */
-	DOOR_HEADER_MAX = 536,  /* the whole: more is refused */
-	DOOR_NAME_MAX = 64,     /* of an id or a name */
+	DOOR_HEAD_SIZE = 16,           /* the fixed part of the header */
+	DOOR_HEADER_MAX = 536,         /* the whole: more is refused */
+	DOOR_NAME_MAX = BASE_NAME_MAX, /* of an id or a name */
 };
 
 /* What the client speaks to the sandbox, which decides how a refusal looks. The values are the letters. */
@@ -38,8 +39,8 @@ struct door_request {
 	enum door_kind kind;
 	char name[DOOR_NAME_MAX + 1]; /* an id or a name, valid as such */
 	uint16_t port;                /* of the guest */
-	struct door_token token;      /* never of DOOR_TCP, nor for DOOR_FREE_PORT */
-	struct addr client;           /* family 0: the header does not say */
+	struct door_token token;      /* never of DOOR_TCP */
+	struct addr client;           /* family 0: the header does not say. IPv4 that was written as IPv6 is IPv4 */
 };
 
 /*
