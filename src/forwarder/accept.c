@@ -14,6 +14,7 @@
 
 #include "base/container_of.h"
 #include "forwarder/admission.h"
+#include "forwarder/door_visit.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/life.h"
 #include "forwarder/pipe_pool.h"
@@ -26,27 +27,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SLACK = 2 }; /* connections more than another worker's, beside a quarter, before one is handed over */
-
-/* The share that the next connection goes to: SHARE itself, unless there is a good reason. */
-static struct endpoint_share *fwd_accept_choose(struct endpoint_share *share)
-{
-	struct fwd_endpoint *endpoint = share->endpoint;
-	struct endpoint_share *best = share;
-	size_t least = fwd_tally_load(share->worker);
-
-	for (size_t i = 0; i < endpoint->share_count; i++) {
-		struct endpoint_share *other = &endpoint->shares[i];
-		size_t load = fwd_tally_load(other->worker);
-
-		if (load < least) {
-			best = other;
-			least = load;
-		}
-	}
-	return fwd_tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
-}
-
 /* Whose connection FD is. False: nobody's, and it was reset. */
 static bool fwd_accept_sort(const struct endpoint_share *share, int fd, const struct addr *client,
 			    struct arrival *arrival)
@@ -55,6 +35,15 @@ static bool fwd_accept_sort(const struct endpoint_share *share, int fd, const st
 		return fwd_services_arrive(share->worker, fd, client, arrival);
 	*arrival = fwd_arrival_now(share->side, share->endpoint, fd, client);
 	return true;
+}
+
+/* A client at the door, whom nobody knows yet. */
+static void fwd_accept_take_visitor(struct endpoint_share *share, int fd)
+{
+	struct worker *worker = share->worker;
+
+	if (fwd_door_visit_begin(share, fd, &worker->arrivals[worker->arrival_count]))
+		worker->arrival_count++;
 }
 
 static void fwd_accept_take(struct endpoint_share *share, int fd, const struct addr *client)
@@ -69,7 +58,7 @@ static void fwd_accept_take(struct endpoint_share *share, int fd, const struct a
 		fwd_pipe_pool_trim(worker->pipes);
 		return;
 	}
-	chosen = fwd_accept_choose(share);
+	chosen = fwd_arrival_choose(share);
 	if (chosen != share && fwd_arrival_hand_over(arrival.side->route->sides[chosen->worker->index], arrival))
 		return;
 	fwd_arrival_count(&arrival);
@@ -117,7 +106,9 @@ static void fwd_accept_some(struct endpoint_share *share)
 		struct addr client = { 0 };
 		int fd = fwd_accept_next(share, share->fd, &client);
 
-		if (fd >= 0)
+		if (fd >= 0 && share->endpoint->door)
+			fwd_accept_take_visitor(share, fd);
+		else if (fd >= 0)
 			fwd_accept_take(share, fd, &client);
 		else if (!fwd_accept_goes_on(forwarder, errno))
 			return;

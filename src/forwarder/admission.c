@@ -29,7 +29,8 @@ void fwd_admission_refuse(const struct route_side *side, const struct fwd_endpoi
 	if (!log_limit_allows(&fwd_admission_lines, LOG_INFO_LEVEL, "connection ended", side->route->id))
 		return;
 	log_info("connection ended", F_SIDE(side), F_STR("direction", F_DIRECTION(endpoint->direction)),
-		 F_STR("endpoint", addr_format(&endpoint->listen, listen)), F_STR("client", addr_format(client, from)),
+		 F_STR("endpoint", fwd_endpoint_format(endpoint, listen)),
+		 F_STR("client", fwd_endpoint_format_client(client, from)),
 		 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)));
 }
 

@@ -17,6 +17,8 @@
 
 #include <stdlib.h>
 
+enum { SLACK = 2 }; /* connections more than another worker's, beside a quarter, before one is handed over */
+
 struct arrival_message {
 	struct mail mail;
 	struct arrival arrival;
@@ -39,6 +41,24 @@ bool fwd_arrival_admit(const struct arrival *arrival, const struct route_state *
 	fwd_admission_refuse(arrival->side, arrival->endpoint, &arrival->client);
 	fwd_socket_reset(&fd);
 	return false;
+}
+
+struct endpoint_share *fwd_arrival_choose(struct endpoint_share *share)
+{
+	struct fwd_endpoint *endpoint = share->endpoint;
+	struct endpoint_share *best = share;
+	size_t least = fwd_tally_load(share->worker);
+
+	for (size_t i = 0; i < endpoint->share_count; i++) {
+		struct endpoint_share *other = &endpoint->shares[i];
+		size_t load = fwd_tally_load(other->worker);
+
+		if (load < least) {
+			best = other;
+			least = load;
+		}
+	}
+	return fwd_tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
 }
 
 /* fwd_admission_take() has counted the rest. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct endpoint_share;
 struct fwd_endpoint;
 struct route_side;
 struct route_state;
@@ -31,6 +32,9 @@ struct arrival fwd_arrival_now(struct route_side *side, struct fwd_endpoint *end
  * reset, with a line in the log. Any thread.
  */
 bool fwd_arrival_admit(const struct arrival *arrival, const struct route_state *state);
+
+/* The share that the next connection goes to: SHARE itself, unless there is a good reason. Any thread. */
+struct endpoint_share *fwd_arrival_choose(struct endpoint_share *share);
 
 /* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
 void fwd_arrival_count(const struct arrival *arrival);

@@ -10,6 +10,7 @@
  */
 #include "base/log.h"
 #include "forwarder/connection.h"
+#include "forwarder/door_refuse.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
 #include "forwarder/socket.h"
@@ -52,8 +53,8 @@ static void fwd_connection_write_line(const struct connection *connection, enum 
 	struct log_field fields[] = {
 		F_SIDE(connection->side),
 		F_STR("direction", F_DIRECTION(connection->direction)),
-		F_STR("endpoint", addr_format(&endpoint->listen, listen)),
-		F_STR("client", addr_format(&connection->client, client)),
+		F_STR("endpoint", fwd_endpoint_format(endpoint, listen)),
+		F_STR("client", fwd_endpoint_format_client(&connection->client, client)),
 		F_STR("target", out ? fwd_target_format(&endpoint->target, target) : NULL),
 		F_STR("reason", fwd_close_reason_name(reason)),
 		F_UINT("to_guest", fwd_connection_bytes_to_guest(connection)),
@@ -86,6 +87,8 @@ static void fwd_connection_detach(struct connection *connection)
 	fwd_route_side_remove(connection);
 	fwd_connection_dequeue(connection);
 	fwd_connection_become(connection, &closed_state);
+	if (connection->endpoint->door)
+		fwd_tally_door_end(connection->worker->forwarder);
 }
 
 /* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
@@ -120,6 +123,22 @@ static void fwd_linger_begin(struct connection *connection)
 	fwd_connection_wait(connection, connection->deadline_ms);
 }
 
+/* One who came through the door and was not served gets a reply, where there is one for REASON. */
+static void fwd_connection_refuse(struct connection *connection, enum fwd_close_reason reason)
+{
+	struct worker *worker = connection->worker;
+	struct peer *client = &connection->peers[CLIENT];
+	enum door_refusal refusal;
+
+	if (!fwd_door_refusal_of(connection, reason, &refusal))
+		return;
+	if (client->watched)
+		fwd_poller_remove(worker->poller, client->fd);
+	fwd_poller_forget(worker->poller, &client->source);
+	fwd_door_refuse(worker, &client->fd, connection->endpoint->kind, refusal,
+			fwd_route_state_connections(&connection->side->state, DIRECTION_IN));
+}
+
 void fwd_connection_close(struct connection *connection, enum fwd_close_reason reason, int error)
 {
 	bool reset = reason != CLOSE_DONE;
@@ -133,6 +152,8 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 		fwd_linger_begin(connection);
 		return;
 	}
+	if (connection->endpoint->door && connection->state->waits)
+		fwd_connection_refuse(connection, reason);
 	/* A socket in the sandbox's namespace must not stay there, whatever it may still have to say. */
 	fwd_connection_close_peer(&connection->peers[CLIENT], reset);
 	fwd_connection_close_peer(&connection->peers[SERVER], out ? reset : !in_order);

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/container_of.h"
+#include "door/judge.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route_side.h"
@@ -47,15 +48,29 @@ bool fwd_connection_may_become(enum fwd_connection_phase from, enum fwd_connecti
 	return moves[from] & MAY_BECOME(to);
 }
 
+static void fwd_connection_hold(const struct connection *connection)
+{
+	fwd_tally_hold(connection->side);
+	if (connection->endpoint->door)
+		fwd_tally_door_hold(connection->worker->forwarder);
+}
+
+static void fwd_connection_unhold(const struct connection *connection)
+{
+	fwd_tally_unhold(connection->side);
+	if (connection->endpoint->door)
+		fwd_tally_door_unhold(connection->worker->forwarder);
+}
+
 void fwd_connection_become(struct connection *connection, const struct connection_state *state)
 {
 	bool waited = connection->state && connection->state->waits;
 
 	base_assert(fwd_connection_may_become(fwd_connection_phase(connection), state->phase));
 	if (state->waits && !waited)
-		fwd_tally_hold(connection->side);
+		fwd_connection_hold(connection);
 	else if (waited && !state->waits)
-		fwd_tally_unhold(connection->side);
+		fwd_connection_unhold(connection);
 	connection->state = state;
 }
 
@@ -119,8 +134,8 @@ void fwd_connection_follow_deadline(struct connection *connection, const struct 
 {
 	/* That of a client who has left is soon, whatever the route says. */
 	if (!connection->leaving)
-		connection->deadline_ms +=
-		    (uint64_t)connection->side->state.limits.connect_deadline_ms - before->limits.connect_deadline_ms;
+		connection->deadline_ms += (uint64_t)fwd_connection_patience_ms(connection, &connection->side->state) -
+					   fwd_connection_patience_ms(connection, before);
 }
 
 void fwd_connection_expired(struct wheel_entry *entry)
@@ -131,6 +146,32 @@ void fwd_connection_expired(struct wheel_entry *entry)
 }
 
 /* ---- Facts ---- */
+
+unsigned fwd_connection_patience_ms(const struct connection *connection, const struct route_state *state)
+{
+	return connection->endpoint->door ? state->door_hold_ms : state->limits.connect_deadline_ms;
+}
+
+/* Whether it came through the door, which lets it in no longer; then *REASON. */
+static bool fwd_connection_is_shut_out(const struct connection *connection, enum fwd_close_reason *reason)
+{
+	const struct fwd_endpoint *endpoint = connection->endpoint;
+
+	if (!endpoint->door)
+		return false;
+	switch (door_judge(&connection->side->state.door, endpoint->guest_port, &endpoint->token)) {
+	case DOOR_LET_IN:
+		return false;
+	case DOOR_SHUT:
+		*reason = CLOSE_DOOR_CLOSED;
+		return true;
+	case DOOR_NO_TOKEN:
+	case DOOR_WRONG_TOKEN:
+		*reason = CLOSE_DOOR_TOKEN;
+		return true;
+	}
+	return false;
+}
 
 static _Atomic uint64_t last_id;
 
@@ -173,7 +214,7 @@ bool fwd_connection_is_ended(const struct connection *connection, const struct r
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_all(now, before, reason);
+	return fwd_route_state_ends_all(now, before, reason) || fwd_connection_is_shut_out(connection, reason);
 }
 
 bool fwd_connection_is_cut(const struct connection *connection, const struct route_state *before,
@@ -183,7 +224,7 @@ bool fwd_connection_is_cut(const struct connection *connection, const struct rou
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_flows(now, before, reason);
+	return fwd_route_state_ends_flows(now, before, reason) || fwd_connection_is_shut_out(connection, reason);
 }
 
 bool fwd_connection_may_dial(const struct connection *connection)

@@ -130,6 +130,9 @@ bool fwd_connection_may_become(enum fwd_connection_phase from, enum fwd_connecti
 /* Changes the state, and the count of held connections with it. A move that is not allowed is a bug, and aborts. */
 void fwd_connection_become(struct connection *connection, const struct connection_state *state);
 
+/* How long it may wait for its server from accept on, by STATE of its route. */
+unsigned fwd_connection_patience_ms(const struct connection *connection, const struct route_state *state);
+
 /* Expires at DUE_MS; replaces the time that was set before. */
 void fwd_connection_wait(struct connection *connection, uint64_t due_ms);
 

@@ -7,6 +7,7 @@
 #include "base/queue.h"
 #include "forwarder/accept_pause.h"
 #include "forwarder/admission.h"
+#include "forwarder/door_table.h"
 #include "forwarder/fair_share.h"
 #include "forwarder/flow_table.h"
 #include "forwarder/forwarder.h"
@@ -40,6 +41,7 @@ struct forwarder {
 	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */
 	struct services services;
 	struct sources sources;
+	struct door_table door_table;
 
 	struct {
 		size_t count; /* of UDP sockets that workers are to close */

@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "door/door_request.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/poller.h"
 
@@ -40,8 +41,11 @@ struct fwd_endpoint {
 	uint16_t guest_port;      /* DIRECTION_OUT: the port of LISTEN */
 	bool proxy_protocol;      /* what is dialed gets a header first */
 	struct fwd_target target; /* DIRECTION_OUT */
-	bool former;              /* its listener was the former run's: it has no share */
-	size_t share_count;       /* of the workers that accept; with UDP unused */
+	bool door;                /* the door itself; or of one client who came through it, and then: */
+	enum door_kind kind;
+	struct door_token token;
+	bool former;        /* its listener was the former run's: it has no share */
+	size_t share_count; /* of the workers that accept; with UDP unused */
 	struct endpoint_share shares[];
 };
 
@@ -51,6 +55,19 @@ struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, 
 
 /* The same for a service at LISTEN, or for the socket that hears of all: then TARGET is NULL. */
 struct fwd_endpoint *fwd_endpoint_new_out(size_t shares, const struct addr *listen, const struct fwd_target *target);
+
+/* The same for the door itself, which is a unix socket. */
+struct fwd_endpoint *fwd_endpoint_new_for_door(size_t shares);
+
+/* The same for one client of the door, who wants PORT of a guest. */
+struct fwd_endpoint *fwd_endpoint_new_door(enum door_kind kind, uint16_t port, const struct door_token *token);
+
+/* How ENDPOINT reads: "127.0.0.1:8080"; of a client of the door "door:8080". Returns TEXT. Any thread. */
+char *fwd_endpoint_format(const struct fwd_endpoint *endpoint, char text[static ADDR_TEXT_SIZE]);
+char *fwd_endpoint_format_door(uint16_t port, char text[static ADDR_TEXT_SIZE]);
+
+/* CLIENT; "unknown" where the family is 0. Returns TEXT. Any thread. */
+char *fwd_endpoint_format_client(const struct addr *client, char text[static ADDR_TEXT_SIZE]);
 
 /* Whether connections through ENDPOINT came through LISTENING, or through the former run's socket at that address. Any thread. */
 bool fwd_endpoint_is(const struct fwd_endpoint *endpoint, const struct fwd_endpoint *listening);

@@ -69,6 +69,7 @@ struct forwarder *fwd_new(struct event_base *base, const struct config *config, 
 	LIST_INIT(&forwarder->listeners);
 	LIST_INIT(&forwarder->routes);
 	fwd_sources_init(&forwarder->sources);
+	fwd_door_table_init(&forwarder->door_table);
 	if (fwd_start(forwarder, err) < 0) {
 		fwd_free(forwarder);
 		return NULL;
@@ -96,6 +97,7 @@ void fwd_free(struct forwarder *forwarder)
 		fwd_route_destroy(LIST_FIRST(&forwarder->routes));
 	fwd_services_free(forwarder);
 	fwd_sources_free(&forwarder->sources);
+	fwd_door_table_free(&forwarder->door_table);
 	fwd_accept_pause_free(forwarder);
 	fwd_share_free(forwarder);
 	timer_free(&forwarder->drain.timer);

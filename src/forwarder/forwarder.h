@@ -55,9 +55,9 @@ enum fwd_close_reason {
 	CLOSE_SHUTDOWN,         /* weftd stops */
 	CLOSE_HANDOVER_LOST,    /* the former run handed it over, and it could not be taken over */
 	CLOSE_PROXY_REFUSED, /* the service that the guest had asked for could not be reached; nothing else was tried */
-	CLOSE_DOOR_TOKEN,    /* it came through the door, and lacks the token that is wanted, or that is wanted by now */
-	CLOSE_DOOR_CLOSED,   /* it came through the door to a port that is closed to all, or that is by now */
-	CLOSE_ERROR,         /* anything else; the log line gives the error */
+	CLOSE_DOOR_TOKEN,  /* it came through the door, and lacks the token that is wanted, or that is wanted by now */
+	CLOSE_DOOR_CLOSED, /* it came through the door to a port that is closed to all, or that is by now */
+	CLOSE_ERROR,       /* anything else; the log line gives the error */
 };
 
 enum { CLOSE_REASONS = CLOSE_ERROR + 1 };

@@ -13,6 +13,8 @@
 #include "forwarder/accept_pause.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
+#include "forwarder/door_refuse.h"
+#include "forwarder/door_visit.h"
 #include "forwarder/handover.h"
 #include "forwarder/handover_record.h"
 #include "forwarder/route_side.h"
@@ -60,6 +62,8 @@ static void fwd_freeze_end_left(struct worker *worker)
 	struct route_side *side;
 
 	fwd_freeze_unwatch(worker);
+	fwd_door_visit_drop(worker);
+	fwd_door_refused_drop(worker);
 	LIST_FOREACH(side, &worker->sides, of_worker)
 	{
 		while (!LIST_EMPTY(&side->connections))

@@ -69,7 +69,8 @@ static enum frozen_phase fwd_freeze_phase(const struct connection *connection)
 static void fwd_freeze_describe_times(const struct connection *connection, struct frozen *frozen)
 {
 	const struct route_side *side = connection->side;
-	uint64_t now_ms = side->state.paused ? side->paused_at_ms : connection->worker->now_ms;
+	bool stands = side->state.paused && !(frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD);
+	uint64_t now_ms = stands ? side->paused_at_ms : connection->worker->now_ms;
 	uint64_t now_us = clock_now_us();
 
 	frozen->age_us = now_us > connection->accepted_us ? now_us - connection->accepted_us : 0;
@@ -99,6 +100,11 @@ static void fwd_freeze_describe_connection(struct connection *connection, struct
 	if (connection->direction == DIRECTION_OUT) {
 		frozen->kind = FROZEN_SERVICE;
 		frozen->target = connection->endpoint->target;
+	}
+	if (connection->endpoint->door) {
+		frozen->kind = FROZEN_DOOR;
+		frozen->door_kind = connection->endpoint->kind;
+		frozen->door_token = connection->endpoint->token;
 	}
 	frozen->phase = fwd_freeze_phase(connection);
 	held = frozen->phase == FROZEN_HELD;

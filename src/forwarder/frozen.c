@@ -5,6 +5,7 @@
 #include "forwarder/frozen.h"
 
 #include "base/cleanup.h"
+#include "forwarder/endpoint.h"
 #include "forwarder/socket.h"
 
 #include <stdlib.h>
@@ -35,6 +36,12 @@ void fwd_frozen_init(struct frozen *frozen)
 enum fwd_direction fwd_frozen_direction(const struct frozen *frozen)
 {
 	return frozen->kind == FROZEN_SERVICE ? DIRECTION_OUT : DIRECTION_IN;
+}
+
+char *fwd_frozen_format_endpoint(const struct frozen *frozen, char text[static ADDR_TEXT_SIZE])
+{
+	return frozen->kind == FROZEN_DOOR ? fwd_endpoint_format_door(frozen->guest_port, text)
+					   : addr_format(&frozen->listen, text);
 }
 
 uint64_t fwd_frozen_bytes(const struct frozen *frozen)

@@ -13,6 +13,7 @@
 #include "base/queue.h"
 #include "base/vec.h"
 #include "config/limits.h"
+#include "door/door_request.h"
 #include "forwarder/dial_target.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/stream.h"
@@ -29,10 +30,10 @@ enum {
 
 #define FROZEN_NEVER UINT64_MAX
 
-/* The way on which a connection came. This version knows two; the others have their numbers. */
+/* The way on which a connection came. One that this version does not know has its number. */
 enum frozen_kind {
 	FROZEN_ENDPOINT = 1, /* to the guest */
-	FROZEN_DOOR = 2,
+	FROZEN_DOOR = 2,     /* to the guest, through the door */
 	FROZEN_INSPECTED = 3,
 	FROZEN_SERVICE = 4, /* from the guest, to a service of the host */
 };
@@ -65,6 +66,8 @@ struct frozen {
 	uint64_t id;
 	struct addr client, listen;
 	struct fwd_target target; /* FROZEN_SERVICE */
+	enum door_kind door_kind; /* FROZEN_DOOR, and the next */
+	struct door_token door_token;
 	uint16_t guest_port;
 	bool proxy_protocol, leaving;
 	uint16_t dials;
@@ -104,6 +107,9 @@ void fwd_frozen_init(struct frozen *frozen);
 
 /* Which way it goes. */
 enum fwd_direction fwd_frozen_direction(const struct frozen *frozen);
+
+/* The address by which its client came: "door:8080". Returns TEXT. */
+char *fwd_frozen_format_endpoint(const struct frozen *frozen, char text[static ADDR_TEXT_SIZE]);
 
 /* Bytes that are under way in it. */
 uint64_t fwd_frozen_bytes(const struct frozen *frozen);

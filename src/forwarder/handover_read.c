@@ -44,6 +44,22 @@ static bool fwd_record_read_endpoint(struct record_cursor *cursor, struct frozen
 	return !cursor->bad && frozen->guest_port && !(flags & ~ENDPOINT_PROXY);
 }
 
+static bool fwd_record_knows_kind(uint8_t kind)
+{
+	return kind == FROZEN_ENDPOINT || kind == FROZEN_DOOR || kind == FROZEN_SERVICE;
+}
+
+static bool fwd_record_read_door(struct record_cursor *cursor, struct frozen *frozen)
+{
+	uint8_t kind = fwd_record_get8(cursor), flags = fwd_record_get8(cursor);
+
+	fwd_record_get(cursor, frozen->door_token.sha256, sizeof(frozen->door_token.sha256));
+	frozen->door_kind = (enum door_kind)kind;
+	frozen->door_token.given = flags & DOOR_TOKEN_GIVEN;
+	return !cursor->bad && (kind == DOOR_HTTP || kind == DOOR_GRPC || kind == DOOR_TCP) &&
+	       !(flags & ~DOOR_TOKEN_GIVEN);
+}
+
 static bool fwd_record_read_facts(struct record_cursor *cursor, struct frozen *frozen)
 {
 	uint8_t kind = fwd_record_get8(cursor), phase = fwd_record_get8(cursor);
@@ -62,8 +78,8 @@ static bool fwd_record_read_facts(struct record_cursor *cursor, struct frozen *f
 	frozen->settle_ms = fwd_record_get64(cursor);
 	frozen->deadline_ms = fwd_record_get64(cursor);
 	frozen->refused_ms = fwd_record_get64(cursor);
-	return !cursor->bad && (kind == FROZEN_ENDPOINT || kind == FROZEN_SERVICE) && phase >= FROZEN_HELD &&
-	       phase <= FROZEN_LINGERING && !(flags & ~CONNECTION_LEAVING) && frozen->id && frozen->id <= INT64_MAX;
+	return !cursor->bad && fwd_record_knows_kind(kind) && phase >= FROZEN_HELD && phase <= FROZEN_LINGERING &&
+	       !(flags & ~CONNECTION_LEAVING) && frozen->id && frozen->id <= INT64_MAX;
 }
 
 /* An index of a descriptor becomes that descriptor in the end: fwd_record_claim(). */
@@ -173,12 +189,13 @@ static bool fwd_record_read_part(struct record_reader *reader, struct record_pie
 	case TAG_FACTS:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_facts(cursor, frozen);
 	case TAG_CLIENT:
-		return fwd_record_is_first(reader, piece->tag) &&
-		       fwd_record_get_address(cursor, &frozen->client, false);
+		return fwd_record_is_first(reader, piece->tag) && fwd_record_get_address(cursor, &frozen->client, true);
 	case TAG_ENDPOINT:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_endpoint(cursor, frozen);
 	case TAG_TARGET:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_target(cursor, &frozen->target);
+	case TAG_DOOR:
+		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_door(cursor, frozen);
 	case TAG_PEER:
 		return fwd_record_read_peer(reader, cursor, frozen);
 	case TAG_STREAM:
@@ -216,6 +233,14 @@ static bool fwd_record_stream_is_empty(const struct frozen_stream *stream)
 	return !stream->rest && !stream->pipe_filled;
 }
 
+/* The client of the door connected to HAProxy, which may not know it. */
+static bool fwd_record_client_is_sound(const struct frozen *frozen)
+{
+	if (frozen->kind == FROZEN_DOOR)
+		return true;
+	return addr_port(&frozen->client) && frozen->client.any.sa_family == frozen->listen.any.sa_family;
+}
+
 static bool fwd_record_is_sound(const struct frozen *frozen)
 {
 	const struct frozen_peer *peers = frozen->peers;
@@ -223,7 +248,7 @@ static bool fwd_record_is_sound(const struct frozen *frozen)
 	enum which guest = fwd_guest_end(fwd_frozen_direction(frozen));
 	bool empty = fwd_record_stream_is_empty(&streams[CLIENT]) && fwd_record_stream_is_empty(&streams[SERVER]);
 
-	if (!fwd_record_times_are_sound(frozen) || frozen->client.any.sa_family != frozen->listen.any.sa_family)
+	if (!fwd_record_times_are_sound(frozen) || !fwd_record_client_is_sound(frozen))
 		return false;
 	switch (frozen->phase) {
 	case FROZEN_HELD:
@@ -276,14 +301,15 @@ static bool fwd_record_claim(struct record_reader *reader, struct frozen *frozen
 	return true;
 }
 
-/* Those that each connection has, and a target where that is not its guest. */
+/* Those that each connection has, and those of its kind. */
 static bool fwd_record_has_all(uint64_t seen, const struct frozen *frozen)
 {
 	const uint64_t needed = SEEN(TAG_FACTS, 0) | SEEN(TAG_CLIENT, 0) | SEEN(TAG_ENDPOINT, 0) |
 				SEEN(TAG_STREAM, CLIENT) | SEEN(TAG_STREAM, SERVER);
-	bool has_target = seen & SEEN(TAG_TARGET, 0);
+	bool has_target = seen & SEEN(TAG_TARGET, 0), has_door = seen & SEEN(TAG_DOOR, 0);
 
-	return (seen & needed) == needed && has_target == (frozen->kind == FROZEN_SERVICE);
+	return (seen & needed) == needed && has_target == (frozen->kind == FROZEN_SERVICE) &&
+	       has_door == (frozen->kind == FROZEN_DOOR);
 }
 
 static bool fwd_record_read_parts(struct record_reader *reader, struct record_cursor contents, struct frozen *frozen)

@@ -172,6 +172,18 @@ static void fwd_record_put_target(struct record_writer *writer, const struct fwd
 	fwd_record_end(writer, start);
 }
 
+/* The letter of the kind (8 bits), flags (8), the token (32 bytes). */
+static void fwd_record_put_door(struct record_writer *writer, const struct frozen *frozen)
+{
+	size_t start = fwd_record_begin(writer, TAG_DOOR, PART_NEEDED);
+
+	fwd_record_put8(writer, (uint8_t)frozen->door_kind);
+	fwd_record_put8(writer, frozen->door_token.given ? DOOR_TOKEN_GIVEN : 0);
+	fwd_record_put(writer, frozen->door_token.sha256, sizeof(frozen->door_token.sha256));
+	fwd_record_put_unknown_number(writer);
+	fwd_record_end(writer, start);
+}
+
 static void fwd_record_put_facts(struct record_writer *writer, const struct frozen *frozen)
 {
 	size_t start = fwd_record_begin(writer, TAG_FACTS, 0);
@@ -241,6 +253,8 @@ static void fwd_record_put_connection(struct record_writer *writer, const struct
 	fwd_record_put_ends(writer, frozen);
 	if (frozen->kind == FROZEN_SERVICE)
 		fwd_record_put_target(writer, &frozen->target);
+	if (frozen->kind == FROZEN_DOOR)
+		fwd_record_put_door(writer, frozen);
 	fwd_record_put_peer(writer, frozen, CLIENT);
 	fwd_record_put_peer(writer, frozen, SERVER);
 	fwd_record_put_stream(writer, frozen, CLIENT);

@@ -11,6 +11,7 @@
  * A guest that asks for a service is held, too, while the service is away for a moment.
  */
 #include "forwarder/connection.h"
+#include "forwarder/endpoint.h"
 #include "forwarder/fair_share.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
@@ -46,6 +47,12 @@ static void fwd_hold_give_up(struct connection *connection)
 		fwd_connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
 }
 
+/* Whether its clock stands: in a pause. One who came through the door is told in time that the sandbox is paused. */
+static bool fwd_hold_stands(const struct connection *connection)
+{
+	return connection->side->state.paused && !connection->endpoint->door;
+}
+
 /* Dials, waits, or ends it, as the route's state says. */
 static void fwd_hold_decide(struct connection *connection)
 {
@@ -63,7 +70,7 @@ static void fwd_hold_decide(struct connection *connection)
 
 	if (state->gone)
 		fwd_connection_close(connection, CLOSE_NO_NAMESPACE, 0);
-	else if (state->paused)
+	else if (fwd_hold_stands(connection))
 		fwd_wheel_cancel(&connection->timer);
 	else if (connection->worker->now_ms >= connection->deadline_ms && (connection->dials || !may_dial))
 		fwd_hold_give_up(connection);
@@ -87,6 +94,11 @@ static void fwd_hold_on_event(struct connection *connection, struct peer *peer, 
 				     error == ECONNRESET ? 0 : error);
 		return;
 	}
+	/* The other end of a unix socket is closed: nobody reads an answer. */
+	if (events & EPOLLHUP) {
+		fwd_connection_close(connection, CLOSE_CLIENT_RESET, 0);
+		return;
+	}
 	if (!(events & EPOLLRDHUP) || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
 		return;
 	connection->leaving = true;
@@ -94,6 +106,16 @@ static void fwd_hold_on_event(struct connection *connection, struct peer *peer, 
 		fwd_connection_close(connection, CLOSE_DONE, 0);
 	else if (connection->deadline_ms > connection->worker->now_ms + LEAVING_MS)
 		connection->deadline_ms = connection->worker->now_ms + LEAVING_MS;
+}
+
+/* What the guest refused before the pause it may accept after it, and it has the whole grace again. */
+static void fwd_hold_pause(struct connection *connection)
+{
+	connection->refused_ms = 0;
+	if (fwd_hold_stands(connection))
+		fwd_wheel_cancel(&connection->timer);
+	else
+		fwd_connection_wait(connection, connection->deadline_ms);
 }
 
 /* A pause stops the connection's clock, and the end of the pause shifts its deadline. */
@@ -111,9 +133,9 @@ static void fwd_hold_on_route_changed(struct connection *connection, const struc
 	if (now->pace != before->pace)
 		fwd_connection_pace(connection);
 	if (fwd_route_state_pauses(now, before))
-		fwd_wheel_cancel(&connection->timer);
+		fwd_hold_pause(connection);
 	fwd_connection_follow_deadline(connection, before);
-	if (resumes)
+	if (resumes && !connection->endpoint->door)
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
 	if (resumes || fwd_route_state_opens(now, before) || fwd_route_state_limits(now, before) ||
 	    fwd_route_side_has_no_backend(side))

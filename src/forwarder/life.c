@@ -41,7 +41,10 @@ void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
 	connection->accepted_us = arrival->accepted_us;
 	connection->accepted_ms = arrival->accepted_us / 1000;
 	connection->id = fwd_connection_next_id();
-	connection->deadline_ms = connection->accepted_ms + connection->side->state.limits.connect_deadline_ms;
+	connection->deadline_ms =
+	    connection->accepted_ms + fwd_connection_patience_ms(connection, &connection->side->state);
+	if (connection->endpoint->door)
+		fwd_tally_door_begin(worker->forwarder);
 	connection->peers[CLIENT] = (struct peer){ .fd = arrival->fd, .which = CLIENT, .writable = true };
 	connection->peers[SERVER] = (struct peer){ .fd = -1, .which = SERVER };
 	connection->streams[CLIENT].pipe = connection->streams[SERVER].pipe = PIPE_NONE;

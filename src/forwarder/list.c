@@ -52,8 +52,8 @@ static void fwd_listing_describe(const struct connection *connection, struct fwd
 		.age_ms = fwd_connection_age_ms(connection),
 		.connect_ms = fwd_connection_connect_ms(connection),
 	};
-	addr_format(&connection->endpoint->listen, info->endpoint);
-	addr_format(&connection->client, info->client);
+	fwd_endpoint_format(connection->endpoint, info->endpoint);
+	fwd_endpoint_format_client(&connection->client, info->client);
 }
 
 static void fwd_listing_describe_flow(const struct udp_flow *flow, struct fwd_connection_info *info)

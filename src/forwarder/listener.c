@@ -94,10 +94,10 @@ static unsigned fwd_listener_keepalive_ms(const struct fwd_listener *listener)
 			       : listener->forwarder->config->forwarder.keepalive_ms;
 }
 
-/* For whom its workers accept. NULL: for the guests that ask for services. */
+/* For whom its workers accept. NULL: for the guests that ask for services, or for whom a client at the door asks. */
 static struct fwd_route *fwd_listener_backend(const struct fwd_listener *listener)
 {
-	if (listener->endpoint->direction == DIRECTION_OUT)
+	if (listener->endpoint->direction == DIRECTION_OUT || listener->endpoint->door)
 		return NULL;
 	return listener->route ? listener->route : listener->forwarder->no_backend;
 }
@@ -137,6 +137,17 @@ fail:
 	return -1;
 }
 
+/* The caller's socket, which listens already. */
+static int fwd_listener_open_door(struct fwd_listener *listener, int fd, struct err *err)
+{
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_set(err, errno, "fcntl");
+	if (fwd_accept_open(listener->forwarder, listener->endpoint, NULL, fd, err) < 0)
+		return -1;
+	listener->fd = fd;
+	return 0;
+}
+
 static int fwd_listener_open_udp(struct fwd_listener *listener, const struct fwd_listener_options *options,
 				 struct err *err)
 {
@@ -165,6 +176,8 @@ static int fwd_listener_open_udp(struct fwd_listener *listener, const struct fwd
 static int fwd_listener_open_socket(struct fwd_listener *listener, const struct fwd_listener_options *options,
 				    struct err *err)
 {
+	if (options->door)
+		return fwd_listener_open_door(listener, options->fd, err);
 	switch (options->proto) {
 	case PROTO_TCP:
 		return fwd_listener_open_tcp(listener, options, err);
@@ -181,6 +194,8 @@ static struct fwd_endpoint *fwd_listener_endpoint(const struct forwarder *forwar
 
 	if (options->services)
 		return fwd_endpoint_new_out(shares, listen, NULL);
+	if (options->door)
+		return fwd_endpoint_new_for_door(shares);
 	return fwd_endpoint_new(shares, listen, options->guest_port, options->proxy_protocol);
 }
 

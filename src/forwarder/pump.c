@@ -295,6 +295,8 @@ void fwd_pump_begin(struct connection *connection)
 	connection->connected_ms = connection->active_ms = connection->worker->now_ms;
 	if (connection->direction == DIRECTION_IN)
 		fwd_tally_connect(connection->worker, connection->accepted_us);
+	if (connection->endpoint->door)
+		fwd_tally_door_serve(connection->worker->forwarder);
 	if (connection->endpoint->proxy_protocol && fwd_pump_put_proxy_header(connection) < 0) {
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;

@@ -26,6 +26,7 @@ enum record_tag {
 	TAG_STREAM = 36,
 	TAG_REST = 37,
 	TAG_TARGET = 38, /* of a connection to a service, and of no other */
+	TAG_DOOR = 39,   /* of a connection through the door, and of no other */
 
 	TAG_UNKNOWN = 0x7e00, /* never used, so that tests may */
 };
@@ -37,6 +38,7 @@ enum { ROUTE_PAUSED = 1 };
 enum { CONNECTION_LEAVING = 1 };
 enum { ENDPOINT_PROXY = 1 };
 enum { TARGET_PROXY = 1, TARGET_SOURCE = 2 };
+enum { DOOR_TOKEN_GIVEN = 1 };
 enum { PEER_SPECIAL = 1, PEER_ENDED = 2 };
 enum { STREAM_BULK = 1, STREAM_BOUNDED = 2, STREAM_FINISHED = 4 };
 

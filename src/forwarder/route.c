@@ -35,6 +35,7 @@ static void fwd_route_take_common_limits(struct fwd_route *route, struct route_s
 
 	state->connections_out = config->egress.connections;
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
+	state->door_hold_ms = config->door.hold_ms;
 	state->connections_for_all = config->forwarder.connections;
 	/* Clients that wait for a default sandbox are no sandbox's. */
 	state->connections_unless_limited = route->id[0] ? config->forwarder.sandbox_connections : 0;
@@ -42,11 +43,12 @@ static void fwd_route_take_common_limits(struct fwd_route *route, struct route_s
 	state->udp_flows_per_client = config->forwarder.udp_flows_per_client;
 }
 
-/* All that a worker may need which accepts what the guest asks for: it must not lack memory for it then. 0 or -1. */
+/* All that a worker may need which accepts before it is known for whom: it must not lack memory for it then. 0 or -1. */
 static int fwd_route_make_sides(struct fwd_route *route)
 {
 	const struct forwarder *forwarder = route->forwarder;
-	size_t count = forwarder->services.count ? fwd_accepting_workers(forwarder) : 0;
+	bool wanted = forwarder->services.count || forwarder->config->door.socket;
+	size_t count = wanted ? fwd_accepting_workers(forwarder) : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (!fwd_route_side_at(route, i))
@@ -73,7 +75,8 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	route->guest_ip = forwarder->config->layout.guest.ip;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
-	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits, .carrier_downs = -1 };
+	route->state =
+	    (struct route_state){ .netns_fd = -1, .limits = *limits, .carrier_downs = -1, .door.is_public = true };
 	fwd_route_take_common_limits(route, &route->state);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
@@ -83,6 +86,8 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 		fwd_route_destroy(route);
 		return NULL;
 	}
+	if (route->id[0])
+		fwd_door_table_add(route);
 	return route;
 }
 
@@ -111,6 +116,7 @@ void fwd_route_destroy(struct fwd_route *route)
 {
 	fwd_route_leave_listeners(route);
 	fwd_sources_set(route, 0);
+	fwd_door_table_remove(route);
 	fwd_probe_detach_all(route);
 	if (route->holds_namespace)
 		fwd_share_hold(route->forwarder, -1);
@@ -282,6 +288,7 @@ void fwd_route_set_name(struct fwd_route *route, const char *name)
 	if (strcmp(state.name, name ? name : "") == 0)
 		return;
 	snprintf(state.name, sizeof(state.name), "%s", name ? name : "");
+	fwd_door_table_rename(route, state.name);
 	fwd_route_notify(route, &state);
 }
 
@@ -305,7 +312,26 @@ void fwd_route_set_isolated(struct fwd_route *route, bool isolated)
 	fwd_route_notify(route, &state);
 }
 
+void fwd_route_set_door(struct fwd_route *route, const struct door_policy *policy)
+{
+	struct route_state state = route->state;
+
+	state.door = *policy;
+	fwd_route_notify(route, &state);
+}
+
 /* ---- The end ---- */
+
+/* No worker begins a connection that comes by the guest's address or by the sandbox's name any more. */
+static void fwd_route_leave_tables(struct fwd_route *route)
+{
+	bool found = route->source_ip || route->at_door;
+
+	fwd_sources_set(route, 0);
+	fwd_door_table_remove(route);
+	if (found)
+		fwd_wait_for_accepting(route->forwarder);
+}
 
 static void fwd_route_finish(struct fwd_route *route)
 {
@@ -387,10 +413,7 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 	}
 	if (forwarder->default_route == route)
 		fwd_set_default(forwarder, NULL);
-	if (route->source_ip) {
-		fwd_sources_set(route, 0);
-		fwd_wait_for_accepting(forwarder);
-	}
+	fwd_route_leave_tables(route);
 	fwd_probe_detach_all(route);
 	fwd_thaw_wait_drop(forwarder, route->id, reason);
 	route->dying = true;

@@ -14,13 +14,16 @@
 /* A route. Main thread's, except where a member says otherwise. */
 struct fwd_route {
 	LIST_ENTRY(fwd_route) link;
-	LIST_ENTRY(fwd_route) of_source; /* sources.h; unless SOURCE_IP is 0 */
+	LIST_ENTRY(fwd_route) of_source;                /* sources.h; unless SOURCE_IP is 0 */
+	LIST_ENTRY(fwd_route) of_door_id, of_door_name; /* door_table.h: if AT_DOOR; and DOOR_NAME is not empty */
 	struct forwarder *forwarder;
 	char *id; /* "": holds the clients of the default endpoint while that has no backend. Constant: any thread */
 	unsigned slot;
-	uint32_t guest_ip;   /* host order; constant once it has a namespace: any thread */
-	uint32_t source_ip;  /* host order, of the guest as the host sees it; under the lock of sources.h; 0: none */
-	size_t first_worker; /* of those that accept for it */
+	uint32_t guest_ip;  /* host order; constant once it has a namespace: any thread */
+	uint32_t source_ip; /* host order, of the guest as the host sees it; under the lock of sources.h; 0: none */
+	bool at_door;       /* under the lock of door_table.h, and the next */
+	char door_name[FWD_NAME_MAX + 1]; /* "": none */
+	size_t first_worker;              /* of those that accept for it */
 
 	pthread_mutex_t lock;
 	struct route_state state; /* main writes, under LOCK; main may read without */

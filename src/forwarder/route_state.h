@@ -2,6 +2,7 @@
 #ifndef WEFT_FORWARDER_ROUTE_STATE_H
 #define WEFT_FORWARDER_ROUTE_STATE_H
 
+#include "config/door_policy.h"
 #include "config/limits.h"
 #include "forwarder/forwarder.h"
 
@@ -25,7 +26,8 @@ struct route_state {
 	unsigned carrier_losses;      /* outside of pauses */
 	unsigned flow_resets;         /* resumes that do not keep the flows */
 	unsigned refused_grace_ms;
-	unsigned connections_for_all;             /* of all routes together; 0: no limit */
+	unsigned door_hold_ms;        /* for a client that came through the door, instead of connect_deadline_ms */
+	unsigned connections_for_all; /* of all routes together; 0: no limit */
 	unsigned connections_unless_limited;      /* of a route without a limit of its own; 0: no limit */
 	unsigned connections_out;                 /* of the guest itself, to services; 0: no limit */
 	unsigned udp_flows, udp_flows_per_client; /* of one endpoint, of one client's address there */
@@ -33,6 +35,7 @@ struct route_state {
 	char name[FWD_NAME_MAX + 1]; /* of the sandbox, for the log; "": none */
 	int64_t carrier_downs;       /* losses in the life of the TAP, by the kernel; -1: unknown */
 	uint64_t pace;               /* bytes a second that a client is sent at most; 0: no limit */
+	struct door_policy door;
 };
 
 /* The most connections at once in DIRECTION; 0: no limit. */

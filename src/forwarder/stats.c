@@ -44,6 +44,10 @@ const char *fwd_close_reason_name(enum fwd_close_reason reason)
 		return "handover-lost";
 	case CLOSE_PROXY_REFUSED:
 		return "proxy-refused";
+	case CLOSE_DOOR_TOKEN:
+		return "door-token";
+	case CLOSE_DOOR_CLOSED:
+		return "door-closed";
 	case CLOSE_ERROR:
 		return "error";
 	}
@@ -73,6 +77,11 @@ void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
 		fwd_tally_add_worker(forwarder->workers[i], stats);
 	/* After the ends: a connection that is counted there is not open any more. */
 	fwd_tally_add_own(forwarder, stats);
+}
+
+void fwd_door_stats(const struct forwarder *forwarder, struct fwd_door_stats *stats)
+{
+	fwd_tally_read_door(forwarder, stats);
 }
 
 void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats)

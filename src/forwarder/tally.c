@@ -231,6 +231,57 @@ void fwd_tally_drop(struct forwarder *forwarder, enum fwd_close_reason reason, s
 	atomic_fetch_add_explicit(&forwarder->workers[0]->tally.ended[reason], count, memory_order_release);
 }
 
+/* ---- The door ---- */
+
+void fwd_tally_door_begin(struct forwarder *forwarder)
+{
+	fwd_tally_up(&forwarder->tally.door.open);
+}
+
+void fwd_tally_door_end(struct forwarder *forwarder)
+{
+	fwd_tally_down(&forwarder->tally.door.open);
+}
+
+void fwd_tally_door_hold(struct forwarder *forwarder)
+{
+	fwd_tally_up(&forwarder->tally.door.held);
+}
+
+void fwd_tally_door_unhold(struct forwarder *forwarder)
+{
+	fwd_tally_down(&forwarder->tally.door.held);
+}
+
+void fwd_tally_door_serve(struct forwarder *forwarder)
+{
+	atomic_fetch_add_explicit(&forwarder->tally.door.served, 1, memory_order_relaxed);
+}
+
+void fwd_tally_door_refuse(struct forwarder *forwarder, enum door_refusal refusal)
+{
+	atomic_fetch_add_explicit(&forwarder->tally.door.refused[refusal], 1, memory_order_relaxed);
+}
+
+void fwd_tally_door_break(struct forwarder *forwarder)
+{
+	atomic_fetch_add_explicit(&forwarder->tally.door.broken, 1, memory_order_relaxed);
+}
+
+void fwd_tally_read_door(const struct forwarder *forwarder, struct fwd_door_stats *stats)
+{
+	const struct door_tally *door = &forwarder->tally.door;
+
+	*stats = (struct fwd_door_stats){
+		.open = fwd_tally_size(&door->open),
+		.held = fwd_tally_size(&door->held),
+		.served = fwd_tally_value(&door->served),
+		.broken = fwd_tally_value(&door->broken),
+	};
+	for (size_t i = 0; i < DOOR_REFUSALS; i++)
+		stats->refused[i] = fwd_tally_value(&door->refused[i]);
+}
+
 /* ---- A UDP flow's life ---- */
 
 void fwd_tally_flow_begin(struct route_side *side)

@@ -28,6 +28,11 @@ struct tally {
 	atomic_size_t pipes;        /* open, lent or idle */
 	atomic_size_t bulk_streams; /* of all workers */
 	_Atomic uint64_t refused;   /* connections, and runs of datagrams, that no limit admitted */
+	struct door_tally {
+		atomic_size_t open, held;                /* connections that came through the door */
+		_Atomic uint64_t served, broken;         /* ever */
+		_Atomic uint64_t refused[DOOR_REFUSALS]; /* ever */
+	} door;
 };
 
 /* A route's. Any thread changes them. */
@@ -125,6 +130,21 @@ void fwd_tally_pipe_back(struct route_side *side);
 
 /* It has ended: the last counter to change, so that a reader who sees it counted as ended finds it in no other sum. */
 void fwd_tally_end(struct route_side *side, enum fwd_direction direction, enum fwd_close_reason reason);
+
+/* ---- The door: any thread ---- */
+
+/* A connection that came through the door begins, or has ended; waits for its guest, or does so no longer; the guest answered. */
+void fwd_tally_door_begin(struct forwarder *forwarder);
+void fwd_tally_door_end(struct forwarder *forwarder);
+void fwd_tally_door_hold(struct forwarder *forwarder);
+void fwd_tally_door_unhold(struct forwarder *forwarder);
+void fwd_tally_door_serve(struct forwarder *forwarder);
+
+/* A client was refused; or it sent no correct header. */
+void fwd_tally_door_refuse(struct forwarder *forwarder, enum door_refusal refusal);
+void fwd_tally_door_break(struct forwarder *forwarder);
+
+void fwd_tally_read_door(const struct forwarder *forwarder, struct fwd_door_stats *stats);
 
 /* ---- A UDP flow's life ---- */
 

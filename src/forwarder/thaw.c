@@ -116,7 +116,9 @@ static struct fwd_endpoint *fwd_thaw_make_former(struct thaw_sorting *sorting, c
 
 	if (!place)
 		return NULL;
-	if (fwd_frozen_direction(frozen) == DIRECTION_OUT)
+	if (frozen->kind == FROZEN_DOOR)
+		*place = fwd_endpoint_new_door(frozen->door_kind, frozen->guest_port, &frozen->door_token);
+	else if (fwd_frozen_direction(frozen) == DIRECTION_OUT)
 		*place = fwd_endpoint_new_out(0, &frozen->listen, &frozen->target);
 	else
 		*place = fwd_endpoint_new(0, &frozen->listen, frozen->guest_port, frozen->proxy_protocol);
@@ -144,8 +146,12 @@ static struct fwd_endpoint *fwd_thaw_find_present(const struct fwd_route *route,
 /* The present one, or one without a listener. NULL for lack of memory. */
 static struct fwd_endpoint *fwd_thaw_endpoint(struct thaw_sorting *sorting, const struct frozen *frozen)
 {
-	struct fwd_endpoint *endpoint = fwd_thaw_find_present(sorting->route, frozen);
+	struct fwd_endpoint *endpoint;
 
+	/* Each client of the door has its own. */
+	if (frozen->kind == FROZEN_DOOR)
+		return fwd_thaw_make_former(sorting, frozen);
+	endpoint = fwd_thaw_find_present(sorting->route, frozen);
 	if (!endpoint)
 		endpoint = fwd_thaw_find_former(sorting, frozen);
 	return endpoint ? endpoint : fwd_thaw_make_former(sorting, frozen);

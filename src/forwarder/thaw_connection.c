@@ -105,6 +105,8 @@ static void fwd_thaw_times(struct connection *connection, const struct frozen *f
 	connection->accepted_us = clock_now_us() - age_us;
 	connection->accepted_ms = connection->accepted_us / 1000;
 	connection->deadline_ms = now_ms + frozen->deadline_ms;
+	if (frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD)
+		connection->deadline_ms = connection->worker->now_ms + frozen->deadline_ms;
 	if (frozen->refused_ms != FROZEN_NEVER)
 		connection->refused_ms = now_ms - frozen->refused_ms;
 	if (frozen->phase == FROZEN_HELD)
@@ -166,6 +168,14 @@ static const struct thaw_phase thaw_phases[] = {
 
 /* ---- The whole ---- */
 
+/* A client of whom nothing is known is written as 0.0.0.0:0. */
+static struct addr fwd_thaw_client(const struct frozen *frozen)
+{
+	const struct addr unknown = { 0 };
+
+	return addr_port(&frozen->client) ? frozen->client : unknown;
+}
+
 static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_item *item, uint64_t age_us)
 {
 	struct connection *connection = base_slab_alloc(side->worker->slab);
@@ -178,7 +188,9 @@ static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_ite
 	connection->endpoint = item->endpoint;
 	connection->direction = item->endpoint->direction;
 	connection->id = frozen->id;
-	connection->client = frozen->client;
+	connection->client = fwd_thaw_client(frozen);
+	if (connection->endpoint->door)
+		fwd_tally_door_begin(side->worker->forwarder);
 	connection->leaving = frozen->leaving;
 	connection->dials = frozen->dials;
 	connection->error = frozen->error;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "forwarder/core.h"
+#include "forwarder/endpoint.h"
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
@@ -93,10 +94,11 @@ static void fwd_thaw_wait_log(const struct frozen_route *route, const struct fro
 	if (!log_limit_allows(&fwd_end_lines, LOG_INFO_LEVEL, "connection ended", route->id))
 		return;
 	log_info("connection ended", F_STR("sandbox", route->id[0] ? route->id : NULL),
-		 F_STR("direction", F_DIRECTION(direction)), F_STR("endpoint", addr_format(&frozen->listen, listen)),
-		 F_STR("client", addr_format(&frozen->client, client)), F_STR("reason", fwd_close_reason_name(reason)),
-		 F_UINT("to_guest", frozen->streams[!guest].bytes), F_UINT("from_guest", frozen->streams[guest].bytes),
-		 F_UINT("duration_ms", frozen->age_us / 1000));
+		 F_STR("direction", F_DIRECTION(direction)),
+		 F_STR("endpoint", fwd_frozen_format_endpoint(frozen, listen)),
+		 F_STR("client", fwd_endpoint_format_client(&frozen->client, client)),
+		 F_STR("reason", fwd_close_reason_name(reason)), F_UINT("to_guest", frozen->streams[!guest].bytes),
+		 F_UINT("from_guest", frozen->streams[guest].bytes), F_UINT("duration_ms", frozen->age_us / 1000));
 }
 
 static void fwd_thaw_wait_close(struct forwarder *forwarder, struct frozen *frozen)

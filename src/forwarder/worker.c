@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "base/slab.h"
 #include "forwarder/connection.h"
+#include "forwarder/door_refuse.h"
+#include "forwarder/door_visit.h"
 #include "forwarder/life.h"
 #include "forwarder/pipe_pool.h"
 #include "forwarder/udp.h"
@@ -57,6 +59,8 @@ static void fwd_worker_turn_wheels(struct worker *worker)
 	fwd_wheel_turn(&worker->coarse, worker->now_ms);
 	fwd_wheel_turn(&worker->flows, worker->now_ms);
 	fwd_wheel_turn(&worker->unheard, worker->now_ms);
+	fwd_wheel_turn(&worker->visits_wheel, worker->now_ms);
+	fwd_wheel_turn(&worker->refused_wheel, worker->now_ms);
 }
 
 static uint64_t fwd_worker_earlier(uint64_t a, uint64_t b)
@@ -72,7 +76,8 @@ static int fwd_worker_timeout_ms(const struct worker *worker)
 {
 	uint64_t connections_ms = fwd_worker_earlier(worker->fine.next_ms, worker->coarse.next_ms);
 	uint64_t udp_ms = fwd_worker_earlier(worker->flows.next_ms, worker->unheard.next_ms);
-	uint64_t next_ms = fwd_worker_earlier(connections_ms, udp_ms);
+	uint64_t door_ms = fwd_worker_earlier(worker->visits_wheel.next_ms, worker->refused_wheel.next_ms);
+	uint64_t next_ms = fwd_worker_earlier(door_ms, fwd_worker_earlier(connections_ms, udp_ms));
 
 	if (worker->again_count)
 		return 0;
@@ -221,6 +226,15 @@ static void fwd_worker_free_parts(struct worker *worker)
 	free(worker);
 }
 
+static void fwd_worker_on_stop(struct mail *mail)
+{
+	struct worker *worker = container_of(mail, struct worker, stop);
+
+	fwd_door_visit_drop(worker);
+	fwd_door_refused_drop(worker);
+	fwd_life_on_stop(mail);
+}
+
 static void fwd_worker_on_asked(struct mail *mail)
 {
 	struct worker *worker = container_of(mail, struct worker, question);
@@ -247,7 +261,7 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	worker->forwarder = forwarder;
 	worker->index = index;
 	worker->now_ms = clock_now_ms();
-	worker->stop.deliver = fwd_life_on_stop;
+	worker->stop.deliver = fwd_worker_on_stop;
 	worker->question.deliver = fwd_worker_on_asked;
 	snprintf(worker->name, sizeof(worker->name), "weft-worker-%zu", index);
 	worker->thread.name = worker->name;
@@ -256,9 +270,13 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	LIST_INIT(&worker->sides);
 	TAILQ_INIT(&worker->again);
 	TAILQ_INIT(&worker->dead);
+	LIST_INIT(&worker->visits);
+	LIST_INIT(&worker->refused);
 	fwd_wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);
+	fwd_wheel_init(&worker->visits_wheel, COARSE_STEP_MS, worker->now_ms, fwd_door_visit_expired);
+	fwd_wheel_init(&worker->refused_wheel, COARSE_STEP_MS, worker->now_ms, fwd_door_refused_expired);
 	fwd_wheel_init(&worker->unheard, COARSE_STEP_MS, worker->now_ms, fwd_udp_unheard_expired);
 
 	fwd_worker_init_halt(&worker->halt);

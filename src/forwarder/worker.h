@@ -16,6 +16,8 @@
 #include <pthread.h>
 
 struct connection;
+struct door_refused;
+struct door_visit;
 struct pipe_pool;
 struct route_side;
 struct slab;
@@ -74,7 +76,9 @@ struct worker {
 	struct connection_queue again; /* used up their budget: they go on at the end of the iteration */
 	size_t again_count;
 	struct connection_queue dead; /* closed in this iteration: freed at its end */
-	struct wheel fine, coarse, flows;
+	LIST_HEAD(, door_visit) visits;
+	LIST_HEAD(, door_refused) refused;
+	struct wheel fine, coarse, flows, visits_wheel, refused_wheel;
 	struct wheel unheard;        /* of UDP endpoints for whose event there was no memory */
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
 	char *buffer;                /* COPY_SIZE bytes, read and at once written on */
