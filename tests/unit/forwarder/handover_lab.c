@@ -88,12 +88,25 @@ void lab_listen(struct handover_lab *lab)
 	ck_assert_msg(lab->listener != NULL, "%s", err.text);
 }
 
+static void open_door(const struct handover_lab *lab)
+{
+	const struct fwd_listener_options options = { .proto = PROTO_TCP,
+						      .door = true,
+						      .fd = fcntl(lab->door, F_DUPFD_CLOEXEC, 3) };
+	const struct addr none = { 0 };
+	struct err err;
+
+	ck_assert_msg(fwd_listener_open(lab->forwarder, &none, NULL, &options, &err) != NULL, "%s", err.text);
+}
+
 static void open_forwarder(struct handover_lab *lab)
 {
 	struct err err;
 
 	lab->forwarder = fwd_new(lab->base, lab->config, &err);
 	ck_assert_msg(lab->forwarder != NULL, "%s", err.text);
+	if (lab->door)
+		open_door(lab);
 	if (!lab->services)
 		return;
 
@@ -104,12 +117,7 @@ static void open_forwarder(struct handover_lab *lab)
 	ck_assert_msg(fwd_listener_open(lab->forwarder, &listen, NULL, &options, &err) != NULL, "%s", err.text);
 }
 
-void lab_open(struct handover_lab *lab)
-{
-	lab_open_with(lab, NULL, 0, 0);
-}
-
-void lab_open_with(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip)
+static void lab_set_up(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip)
 {
 	struct rlimit limit = { .rlim_cur = 1 << 16, .rlim_max = 1 << 16 };
 	struct err err;
@@ -130,6 +138,26 @@ void lab_open_with(struct handover_lab *lab, const struct fwd_service *services,
 					 .up = true,
 					 .downs = LAB_DOWNS,
 					 .limits = { .connect_deadline_ms = 60000 } };
+}
+
+void lab_open(struct handover_lab *lab)
+{
+	lab_open_with(lab, NULL, 0, 0);
+}
+
+void lab_open_with_door(struct handover_lab *lab, int fd)
+{
+	lab_set_up(lab, NULL, 0, 0);
+	lab->door = fd;
+	lab->config->door.socket = strdup("/the/door");
+	lab->config->door.hold_ms = 60000;
+	open_forwarder(lab);
+	open_route(lab);
+}
+
+void lab_open_with(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip)
+{
+	lab_set_up(lab, services, count, source_ip);
 	open_forwarder(lab);
 	open_route(lab);
 }

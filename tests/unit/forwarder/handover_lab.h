@@ -47,6 +47,7 @@ struct handover_lab {
 	const struct fwd_service *services; /* that the guest may ask for from SOURCE_IP; NULL: none */
 	size_t service_count;
 	uint32_t source_ip;
+	int door; /* the door's socket, which listens, the test's own; 0: there is no door */
 	struct kept kept;
 	bool frozen, thawed;
 	struct fwd_thaw_result result;
@@ -67,6 +68,9 @@ void lab_close(struct handover_lab *lab);
 /* The same with services, which are heard of at port LAB_SERVICE_PORT. */
 enum { LAB_SERVICE_PORT = 5382 };
 void lab_open_with(struct handover_lab *lab, const struct fwd_service *services, size_t count, uint32_t source_ip);
+
+/* The same with a door: FD is a unix socket that listens. */
+void lab_open_with_door(struct handover_lab *lab, int fd);
 
 /* Opens the listener, which is closed. */
 void lab_listen(struct handover_lab *lab);
