@@ -7,6 +7,7 @@
  */
 #include "forwarder/handover_record.h"
 #include "forwarder/record_cursor.h"
+#include "forwarder/record_door.h"
 #include "forwarder/record_part.h"
 #include "forwarder/record_target.h"
 
@@ -47,17 +48,6 @@ static bool fwd_record_read_endpoint(struct record_cursor *cursor, struct frozen
 static bool fwd_record_knows_kind(uint8_t kind)
 {
 	return kind == FROZEN_ENDPOINT || kind == FROZEN_DOOR || kind == FROZEN_SERVICE;
-}
-
-static bool fwd_record_read_door(struct record_cursor *cursor, struct frozen *frozen)
-{
-	uint8_t kind = fwd_record_get8(cursor), flags = fwd_record_get8(cursor);
-
-	fwd_record_get(cursor, frozen->door_token.sha256, sizeof(frozen->door_token.sha256));
-	frozen->door_kind = (enum door_kind)kind;
-	frozen->door_token.given = flags & DOOR_TOKEN_GIVEN;
-	return !cursor->bad && (kind == DOOR_HTTP || kind == DOOR_GRPC || kind == DOOR_TCP) &&
-	       !(flags & ~DOOR_TOKEN_GIVEN);
 }
 
 static bool fwd_record_read_facts(struct record_cursor *cursor, struct frozen *frozen)
@@ -189,7 +179,7 @@ static bool fwd_record_read_part(struct record_reader *reader, struct record_pie
 	case TAG_FACTS:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_facts(cursor, frozen);
 	case TAG_CLIENT:
-		return fwd_record_is_first(reader, piece->tag) && fwd_record_get_address(cursor, &frozen->client, true);
+		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_client(cursor, &frozen->client);
 	case TAG_ENDPOINT:
 		return fwd_record_is_first(reader, piece->tag) && fwd_record_read_endpoint(cursor, frozen);
 	case TAG_TARGET:
@@ -238,7 +228,7 @@ static bool fwd_record_client_is_sound(const struct frozen *frozen)
 {
 	if (frozen->kind == FROZEN_DOOR)
 		return true;
-	return addr_port(&frozen->client) && frozen->client.any.sa_family == frozen->listen.any.sa_family;
+	return frozen->client.any.sa_family == frozen->listen.any.sa_family && addr_port(&frozen->client);
 }
 
 static bool fwd_record_is_sound(const struct frozen *frozen)

@@ -132,7 +132,7 @@ static void fwd_record_put_address(struct record_writer *writer, const struct ad
 		memcpy(ip, &addr->in6.sin6_addr, 16);
 	else
 		memcpy(ip, &addr->in.sin_addr, 4);
-	fwd_record_put16(writer, ipv6 ? 6 : 4);
+	fwd_record_put16(writer, addr->any.sa_family ? (ipv6 ? 6 : 4) : 0);
 	fwd_record_put16(writer, addr_port(addr));
 	fwd_record_put32(writer, ipv6 ? addr->in6.sin6_scope_id : 0);
 	fwd_record_put(writer, ip, sizeof(ip));

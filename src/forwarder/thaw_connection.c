@@ -168,14 +168,6 @@ static const struct thaw_phase thaw_phases[] = {
 
 /* ---- The whole ---- */
 
-/* A client of whom nothing is known is written as 0.0.0.0:0. */
-static struct addr fwd_thaw_client(const struct frozen *frozen)
-{
-	const struct addr unknown = { 0 };
-
-	return addr_port(&frozen->client) ? frozen->client : unknown;
-}
-
 static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_item *item, uint64_t age_us)
 {
 	struct connection *connection = base_slab_alloc(side->worker->slab);
@@ -188,7 +180,7 @@ static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_ite
 	connection->endpoint = item->endpoint;
 	connection->direction = item->endpoint->direction;
 	connection->id = frozen->id;
-	connection->client = fwd_thaw_client(frozen);
+	connection->client = frozen->client;
 	if (connection->endpoint->door)
 		fwd_tally_door_begin(side->worker->forwarder);
 	connection->leaving = frozen->leaving;

@@ -27,7 +27,19 @@ static void check_target(const struct frozen *frozen)
 	else if (frozen->kind == FROZEN_SERVICE)
 		fuzz_check(addr_port(&target->to.addr));
 	else
-		fuzz_check(frozen->kind == FROZEN_ENDPOINT && !target->to.any.sa_family);
+		fuzz_check(!target->to.any.sa_family);
+}
+
+static void check_door(const struct frozen *frozen)
+{
+	switch (frozen->door_kind) {
+	case DOOR_HTTP:
+	case DOOR_GRPC:
+	case DOOR_TCP:
+		fuzz_check(frozen->kind == FROZEN_DOOR);
+		return;
+	}
+	fuzz_check(frozen->kind != FROZEN_DOOR && !frozen->door_kind);
 }
 
 static void check_connection(const struct frozen *frozen, bool *seen, size_t count)
@@ -39,6 +51,7 @@ static void check_connection(const struct frozen *frozen, bool *seen, size_t cou
 	fuzz_check((frozen->peers[CLIENT].fd >= 0) == (!lingers || guest == CLIENT));
 	fuzz_check((frozen->peers[SERVER].fd >= 0) == (lingers ? guest == SERVER : frozen->phase == FROZEN_OPEN));
 	check_target(frozen);
+	check_door(frozen);
 	for (size_t i = 0; i < 2; i++) {
 		const struct frozen_stream *stream = &frozen->streams[i];
 
