@@ -284,6 +284,35 @@ static void config_check_uplink(const struct config *config, struct config_mista
 		config_blame("addresses", "uplink", "the name of a sandbox's veth; allowed: another link");
 }
 
+static bool config_is_label(const char *label, size_t length)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+
+	return length && length <= 63 && strspn(label, allowed) >= length && *label != '-' && label[length - 1] != '-';
+}
+
+/* A name as DNS has them. The last label is no number, or it would be an address (RFC 1123, 2.1). */
+static bool config_is_host_name(const char *name)
+{
+	for (;;) {
+		size_t length = strcspn(name, ".");
+
+		if (!config_is_label(name, length))
+			return false;
+		if (!name[length])
+			return strspn(name, "0123456789") < length;
+		name += length + 1;
+	}
+}
+
+static void config_check_door(const struct config *config, struct config_mistakes *mistakes)
+{
+	if (config->door.socket && !config_is_plain_path(config->door.socket))
+		config_blame("door", "socket", "not a plain absolute path; allowed: such as /run/weft/door.sock");
+	if (config->door.domain && !config_is_host_name(config->door.domain))
+		config_blame("door", "domain", "not a host name; allowed: such as box.example.com");
+}
+
 void config_check(const struct config *config, struct config_mistakes *mistakes)
 {
 	config_check_names(config, mistakes);
@@ -294,6 +323,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_services(config, mistakes);
 	config_check_service_port(config, mistakes);
 	config_check_uplink(config, mistakes);
+	config_check_door(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",
 			     config_slot_max(&config->layout));

@@ -22,7 +22,15 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { CONFIG_SLOT_MAX = 32766, CONFIG_DSCP_MAX = 63 };
+enum {
+	CONFIG_SLOT_MAX = 32766,
+	CONFIG_DSCP_MAX = 63,
+	CONFIG_SOCKET_MAX = 107, /* of a path, unix(7) */
+	CONFIG_DOMAIN_MAX = 189, /* a label more, and it is as long as a name in DNS can be */
+};
+
+/* Who runs HAProxy, on Debian. It may be installed later, so that this group alone need not be there. */
+#define CONFIG_DOOR_GROUP "haproxy"
 
 enum host_forward {
 	HOST_FORWARD_ENABLE,  /* set net.ipv4.ip_forward where it is 0, and say so */

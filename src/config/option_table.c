@@ -157,6 +157,27 @@ const struct option option_table[] = {
 	      "Where metrics and the status page are served over TCP, to anybody who reaches it; empty turns it off." },
 	{ "http", "sandbox_metrics", OPTION_BOOL, RELOADABLE, .initial = "no", AT(http.sandbox_metrics),
 	  .text = "Whether the metrics have series for each sandbox: eleven of them, under its id." },
+
+	{ "door", "socket", OPTION_STRING, .initial = "/run/weft/door.sock", AT(door.socket), .max = CONFIG_SOCKET_MAX,
+	  .pattern = "an absolute path", .word = "there is no door",
+	  .text =
+	      "Where HAProxy hands over clients of all sandboxes: a unix socket, in a directory that root alone may "
+	      "write to." },
+	{ "door", "group", OPTION_STRING, RELOADABLE, .initial = CONFIG_DOOR_GROUP, AT(door.group), .max = 32,
+	  .pattern = "the name of a group", .word = "root alone",
+	  .text =
+	      "The group whose members may connect there; while there is no group of the default's name, root alone "
+	      "may." },
+	{ "door", "hold", OPTION_DURATION, RELOADABLE, .initial = "30s", AT(door.hold_ms), .min = 1, .max = HOUR,
+	  .text = "How long a client is held there while its sandbox boots, is paused or does not answer." },
+	{ "door", "public", OPTION_BOOL, RELOADABLE, .initial = "yes", AT(door.is_public),
+	  .text =
+	      "Whether everybody may come through the door to a new sandbox, where its registration does not say." },
+	{ "door", "domain", OPTION_STRING, RELOADABLE, .initial = "", AT(door.domain), .max = CONFIG_DOMAIN_MAX,
+	  .pattern = "a host name", .word = "none",
+	  .text = "The domain under which the door serves sandboxes as PORT-ID.DOMAIN, for the links that are shown." },
+	{ "door", "backlog", OPTION_COUNT, .initial = "4096", AT(door.backlog), .min = 1, .max = 65535,
+	  .text = "How many clients may wait there to be accepted; the kernel's net.core.somaxconn is a limit, too." },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);

@@ -54,6 +54,12 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert(config->egress.internet);
 	ck_assert_uint_eq(config->ingress.allow.count, 0);
 	ck_assert_uint_eq(config->http.listen.count, 0);
+	ck_assert_str_eq(config->door.socket, "/run/weft/door.sock");
+	ck_assert_str_eq(config->door.group, "haproxy");
+	ck_assert_uint_eq(config->door.hold_ms, 30000);
+	ck_assert(config->door.is_public);
+	ck_assert_ptr_null(config->door.domain);
+	ck_assert_uint_eq(config->door.backlog, 4096);
 }
 END_TEST
 
@@ -135,13 +141,13 @@ START_TEST(a_mistake_names_all_there_is_to_know)
 		       "weftd.conf:2: [host] forward = yes: no such option; allowed: ip_forward");
 	expect_mistake("[hosts]\nip_forward = yes\n",
 		       "weftd.conf:2: [hosts] ip_forward = yes: no such section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http");
+		       "forwarder, ports, host, pool, egress, ingress, http, door");
 	expect_mistake("[hosts]\n# ip_forward = yes\n[pool]\nsize = 1\n",
 		       "weftd.conf:1: [hosts]: no such section; allowed: daemon, names, addresses, forwarder, ports, "
-		       "host, pool, egress, ingress, http");
+		       "host, pool, egress, ingress, http, door");
 	expect_mistake("ip_forward = enable\n",
 		       "weftd.conf:1: ip_forward = enable: before any section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http");
+		       "forwarder, ports, host, pool, egress, ingress, http, door");
 	expect_mistake(
 	    "[ports]\nrange = 20-10\n",
 	    "weftd.conf:2: [ports] range = 20-10: the first is above the last; allowed: FIRST-LAST, each 1 to "
