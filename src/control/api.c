@@ -79,16 +79,27 @@ static bool control_api_has_labels(const struct sandbox *sandbox, const struct c
 	return true;
 }
 
-/* The sandboxes that TARGET asks for. NULL for want of memory. */
-static json_t *control_api_list(struct api *api, const struct control_target *target)
+/* The same as the sender of REQUEST may see it. */
+static json_t *control_api_show_to(struct api *api, struct sandbox *sandbox, const struct control_request *request)
 {
+	json_t *shown = control_api_show(api, sandbox);
+
+	if (request->read_only)
+		wire_hide_token(shown);
+	return shown;
+}
+
+/* The sandboxes that REQUEST asks for. NULL for want of memory. */
+static json_t *control_api_list(struct api *api, const struct control_request *request)
+{
+	const struct control_target *target = &request->target;
 	json_t *sandboxes = json_array();
 
 	for (struct sandbox *sandbox = registry_next(api->registry, 0); sandbox;
 	     sandbox = registry_next(api->registry, sandbox->slot)) {
 		if ((target->has_state && sandbox->state != target->state) || !control_api_has_labels(sandbox, target))
 			continue;
-		if (json_array_append_new(sandboxes, control_api_show(api, sandbox)) < 0) {
+		if (json_array_append_new(sandboxes, control_api_show_to(api, sandbox, request)) < 0) {
 			json_decref(sandboxes);
 			return NULL;
 		}
@@ -98,7 +109,7 @@ static json_t *control_api_list(struct api *api, const struct control_target *ta
 
 static void control_api_list_sandboxes(struct api *api, struct control_request *request)
 {
-	json_t *body = json_pack("{s:o}", "sandboxes", control_api_list(api, &request->target));
+	json_t *body = json_pack("{s:o}", "sandboxes", control_api_list(api, request));
 
 	control_request_answer(request, 200, control_api_mark_adopting(api, body));
 }
@@ -117,7 +128,7 @@ static void control_api_show_sandbox(struct api *api, struct control_request *re
 				  control_request_release(request));
 		return;
 	}
-	control_request_answer(request, 200, control_api_show(api, sandbox));
+	control_request_answer(request, 200, control_api_show_to(api, sandbox, request));
 }
 
 static void control_api_show_page(struct control_request *request)

@@ -41,10 +41,10 @@ bool registry_spec_field_is_given(const struct spec_field *field, const void *st
 	return field->kind != SPEC_PORT || *(const uint16_t *)registry_spec_field_value(field, structure);
 }
 
-void registry_spec_field_set_given(const struct spec_field *field, void *structure)
+void registry_spec_field_set_given(const struct spec_field *field, void *structure, bool given)
 {
 	if (field->flags & SPEC_HAS_GIVEN)
-		*(bool *)((char *)structure + field->given_offset) = true;
+		*(bool *)((char *)structure + field->given_offset) = given;
 }
 
 /* ---- Lists: pointers of different types, so they are carried by memcpy() ---- */
@@ -61,6 +61,17 @@ const void *registry_spec_list_items(const struct spec_field *field, const void 
 void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count)
 {
 	memcpy(registry_spec_field_place(field, structure), &items, sizeof(items));
+	memcpy((char *)structure + field->count_offset, &count, sizeof(count));
+}
+
+const struct door_port *registry_spec_access(const struct spec_field *field, const void *structure, size_t *count)
+{
+	memcpy(count, (const char *)structure + field->count_offset, sizeof(*count));
+	return registry_spec_field_value(field, structure);
+}
+
+void registry_spec_access_set_count(const struct spec_field *field, void *structure, size_t count)
+{
 	memcpy((char *)structure + field->count_offset, &count, sizeof(count));
 }
 
@@ -165,12 +176,32 @@ static size_t registry_spec_field_size(const struct spec_field *field)
 		return sizeof(uint64_t);
 	case SPEC_NAME:
 		return SANDBOX_ID_MAX + 1;
+	case SPEC_TOKEN:
+		return DOOR_TOKEN_SIZE;
 	case SPEC_OBJECT:
 		return field->members->size;
 	case SPEC_LIST:
 		return sizeof(void *);
+	case SPEC_ACCESS:
+		return sizeof(struct door_port[DOOR_PORTS_MAX]);
 	}
 	return 0;
+}
+
+/* Compared member by member, for the bytes between them mean nothing. */
+static bool registry_spec_access_equal(const struct spec_field *field, const void *a, const void *b)
+{
+	size_t count, other;
+	const struct door_port *left = registry_spec_access(field, a, &count),
+			       *right = registry_spec_access(field, b, &other);
+
+	if (count != other)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (left[i].port != right[i].port || left[i].access != right[i].access)
+			return false;
+	}
+	return true;
 }
 
 bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b)
@@ -189,6 +220,7 @@ bool registry_spec_field_equal(const struct spec_field *field, const void *a, co
 	case SPEC_PORT:
 	case SPEC_NUMBER:
 	case SPEC_LARGE:
+	case SPEC_TOKEN:
 		return memcmp(left, right, registry_spec_field_size(field)) == 0;
 	case SPEC_NAME:
 		return strcmp(left, right) == 0;
@@ -196,6 +228,8 @@ bool registry_spec_field_equal(const struct spec_field *field, const void *a, co
 		return registry_spec_fields_equal(field->members, left, right);
 	case SPEC_LIST:
 		return registry_spec_list_equal(field, a, b);
+	case SPEC_ACCESS:
+		return registry_spec_access_equal(field, a, b);
 	}
 	return false;
 }
@@ -279,7 +313,7 @@ void registry_spec_field_swap(const struct spec_field *field, void *a, void *b)
 {
 	registry_spec_swap_bytes(registry_spec_field_place(field, a), registry_spec_field_place(field, b),
 				 registry_spec_field_size(field));
-	if (field->kind == SPEC_LIST)
+	if (field->kind == SPEC_LIST || field->kind == SPEC_ACCESS)
 		registry_spec_swap_bytes((char *)a + field->count_offset, (char *)b + field->count_offset,
 					 sizeof(size_t));
 	if (field->flags & SPEC_HAS_GIVEN && !registry_spec_field_holds_flag(field))

@@ -25,8 +25,10 @@ enum spec_kind {
 	SPEC_NUMBER, /* 32 bits, unsigned */
 	SPEC_LARGE,  /* uint64_t */
 	SPEC_NAME,   /* char[SANDBOX_ID_MAX + 1], null in JSON or like an id; "": not given */
+	SPEC_TOKEN,  /* uint8_t[DOOR_TOKEN_SIZE], base64 in JSON, or null; has SPEC_HAS_GIVEN */
 	SPEC_OBJECT, /* a struct with a table of its own */
 	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; a size_t elsewhere has their number */
+	SPEC_ACCESS, /* struct door_port[DOOR_PORTS_MAX], by rising port, an object in JSON; a size_t elsewhere has their number */
 };
 
 enum spec_flags {
@@ -62,7 +64,7 @@ struct spec_field {
 	enum spec_kind kind;
 	unsigned flags;                   /* enum spec_flags, joined */
 	size_t offset;                    /* in the struct that the table is of, as the next two */
-	size_t count_offset;              /* SPEC_LIST */
+	size_t count_offset;              /* SPEC_LIST, SPEC_ACCESS */
 	size_t given_offset;              /* SPEC_HAS_GIVEN */
 	uint64_t min, max;                /* SPEC_NUMBER, SPEC_LARGE */
 	const char *const *words;         /* SPEC_EITHER: two */
@@ -85,7 +87,7 @@ const struct spec_field *registry_spec_field_find(const struct spec_table *table
 bool registry_spec_field_is_given(const struct spec_field *field, const void *structure);
 
 /* Sets the bool of a field that has SPEC_HAS_GIVEN. */
-void registry_spec_field_set_given(const struct spec_field *field, void *structure);
+void registry_spec_field_set_given(const struct spec_field *field, void *structure, bool given);
 
 /* The value's place in STRUCTURE. */
 void *registry_spec_field_place(const struct spec_field *field, void *structure);
@@ -94,6 +96,10 @@ const void *registry_spec_field_value(const struct spec_field *field, const void
 /* The items of a list, and their number. */
 const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
 void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
+
+/* The ports of SPEC_ACCESS, and their number. */
+const struct door_port *registry_spec_access(const struct spec_field *field, const void *structure, size_t *count);
+void registry_spec_access_set_count(const struct spec_field *field, void *structure, size_t count);
 
 /* Whether two structs have the same value of FIELD. If memory is short they count as different. */
 bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b);
@@ -150,6 +156,19 @@ void registry_spec_field_swap(const struct spec_field *field, void *a, void *b);
 	{                                                                                                              \
 		.name = (name_), .kind = SPEC_NAME, .flags = (flags_),                                                 \
 		.offset = SPEC_PLACE(structure, member, char[SANDBOX_ID_MAX + 1])                                      \
+	}
+
+#define SPEC_ROW_TOKEN(name_, structure, member, flags_, ...)                                                          \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_TOKEN, .flags = (flags_) | SPEC_HAS_GIVEN,                               \
+		.offset = SPEC_PLACE(structure, member, uint8_t[DOOR_TOKEN_SIZE]), __VA_ARGS__                         \
+	}
+
+#define SPEC_ROW_ACCESS(name_, structure, member, count_, flags_)                                                      \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_ACCESS, .flags = (flags_),                                               \
+		.offset = SPEC_PLACE(structure, member, struct door_port[DOOR_PORTS_MAX]),                             \
+		.count_offset = SPEC_PLACE(structure, count_, size_t)                                                  \
 	}
 
 #define SPEC_ROW_OBJECT(name_, structure, member, members_, flags_, ...)                                               \

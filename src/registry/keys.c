@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+enum { HOST_LABEL_MAX = 63 - sizeof("65535-") + 1 };
+
 /* FNV-1a. */
 static struct sandbox_keys *registry_keys_bucket(struct registry *registry, const char *text)
 {
@@ -130,4 +132,13 @@ void registry_drop_name(struct registry *registry, struct sandbox *sandbox)
 {
 	registry_keys_bind(registry, sandbox, "");
 	sandbox->spec->name[0] = '\0';
+}
+
+const char *registry_sandbox_host_label(const struct sandbox *sandbox)
+{
+	const char *name = sandbox->spec->name[0] ? sandbox->spec->name : sandbox->id;
+
+	return strlen(name) <= HOST_LABEL_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(name)
+		   ? name
+		   : NULL;
 }

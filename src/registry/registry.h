@@ -108,6 +108,12 @@ static inline const char *registry_sandbox_name(const struct sandbox *sandbox)
 }
 
 /*
+ * Its name, or without one its id, where that can stand in a host name PORT-LABEL.DOMAIN: lower-case letters and digits, for names in
+ * DNS have no case and '-' and '.' end a part, and no more than fit behind the longest port. NULL: it cannot.
+ */
+const char *registry_sandbox_host_label(const struct sandbox *sandbox);
+
+/*
  * registry_sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier",
  * "probe", ...).
  */

@@ -176,6 +176,14 @@ static const struct spec_field spec_limits_fields[] = {
 };
 static const struct spec_table spec_limits_table = { SPEC_TABLE_OF(spec_limits_fields, struct limits) };
 
+static const struct spec_field spec_door_fields[] = {
+	SPEC_ROW_BOOL("public", struct door_policy, is_public, 0),
+	SPEC_ROW_TOKEN("token_sha256", struct door_policy, token_sha256, 0,
+		       SPEC_GIVEN_BY(struct door_policy, has_token)),
+	SPEC_ROW_ACCESS("ports", struct door_policy, ports, port_count, 0),
+};
+static const struct spec_table spec_door_table = { SPEC_TABLE_OF(spec_door_fields, struct door_policy) };
+
 enum { SPEC_ALWAYS = SPEC_IN_PUT | SPEC_IN_PATCH | SPEC_SHOWN };
 
 /* In the order in which a sandbox shows them. */
@@ -190,6 +198,7 @@ static const struct spec_field spec_fields[] = {
 	SPEC_ROW_OBJECT("egress", struct spec, egress, &spec_egress_table, SPEC_ALWAYS),
 	SPEC_ROW_OBJECT("bandwidth", struct spec, bandwidth, &spec_bandwidth_table, SPEC_ALWAYS),
 	SPEC_ROW_OBJECT("limits", struct spec, limits, &spec_limits_table, SPEC_ALWAYS),
+	SPEC_ROW_OBJECT("door", struct spec, door, &spec_door_table, SPEC_ALWAYS),
 };
 const struct spec_table spec_table = { SPEC_TABLE_OF(spec_fields, struct spec) };
 
@@ -204,6 +213,7 @@ struct spec *registry_spec_new(const struct config *config)
 	spec->tap_owner = config->pool.tap_owner;
 	spec->egress.internet = config->egress.internet;
 	spec->egress.dscp = config->egress.dscp;
+	spec->door.is_public = config->door.is_public;
 	spec->limits = (struct limits){
 		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
 		.idle_ms = config->forwarder.idle_ms,

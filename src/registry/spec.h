@@ -9,6 +9,7 @@
 
 #include "base/addr.h"
 #include "base/sandbox_name.h"
+#include "config/door_policy.h"
 #include "config/limits.h"
 
 #include <stdbool.h>
@@ -86,6 +87,7 @@ struct spec {
 	struct egress egress;
 	struct bandwidth bandwidth;
 	struct limits limits;
+	struct door_policy door;
 	struct label *labels; /* sorted by key */
 	size_t label_count;
 };
@@ -126,5 +128,8 @@ const struct addr *registry_spec_port_collision(const struct spec_port *a, const
 /* Of an id, and of a name. */
 #define SANDBOX_ID_PATTERN "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 bool registry_sandbox_id_is_valid(const char *id);
+
+/* By which the door is checked: nobody has it, so it is refused as an id and as a name. */
+#define SANDBOX_ID_RESERVED "weftdoorcheck"
 
 #endif

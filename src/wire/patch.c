@@ -42,7 +42,8 @@ int wire_read_patch(const json_t *body, const struct config *config, struct spec
 	struct wire_place document = { 0 };
 
 	*patch = (struct spec_patch){ 0 };
-	if (wire_read_keys(&reader, &document, body, wire_read_patch_key, patch) < 0)
+	if (wire_read_keys(&reader, &document, body, wire_read_patch_key, patch) < 0 ||
+	    (patch->given && wire_check_door(&reader, body, &patch->given->door) < 0))
 		return -1;
 	return registry_spec_patch_check(patch, problem);
 }

@@ -34,6 +34,8 @@ static int wire_read_name(const struct wire_reader *reader, const struct wire_pl
 		    reader, place,
 		    "\"%s\" is no name: 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or a digit; null for none",
 		    text);
+	if (strcmp(text, SANDBOX_ID_RESERVED) == 0 && !reader->stored)
+		return wire_refuse(reader, place, "\"%s\" is reserved: the door is checked by it", text);
 	strcpy(name, text);
 	return 0;
 }
@@ -72,7 +74,7 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 {
 	void *target = registry_spec_field_place(field, structure);
 
-	registry_spec_field_set_given(field, structure);
+	registry_spec_field_set_given(field, structure, true);
 	switch (field->kind) {
 	case SPEC_BOOL:
 		return wire_read_bool(reader, place, value, target);
@@ -85,10 +87,14 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 		return wire_read_number(reader, place, value, field, structure);
 	case SPEC_NAME:
 		return wire_read_name(reader, place, value, target);
+	case SPEC_TOKEN:
+		return wire_read_token(reader, place, value, field, structure);
 	case SPEC_OBJECT:
 		return wire_read_fields(reader, place, value, field->members, 0, target);
 	case SPEC_LIST:
 		return wire_read_list(reader, place, value, field, structure);
+	case SPEC_ACCESS:
+		return wire_read_access(reader, place, value, field, structure);
 	}
 	return -1;
 }

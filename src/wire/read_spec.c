@@ -16,7 +16,8 @@ static struct spec *wire_read_body(const struct wire_reader *reader, const json_
 		return NULL;
 	}
 	if (wire_read_fields(reader, &document, body, &spec_table, SPEC_IN_PUT, spec) < 0 ||
-	    registry_spec_check_ports(spec->ports, spec->port_count, "/ports", reader->problem) < 0) {
+	    registry_spec_check_ports(spec->ports, spec->port_count, "/ports", reader->problem) < 0 ||
+	    wire_check_door(reader, body, &spec->door) < 0) {
 		registry_spec_free(spec);
 		return NULL;
 	}

@@ -32,6 +32,15 @@ int wire_read_rule(const struct wire_reader *reader, const struct wire_place *pl
 int wire_read_labels(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     struct label **labels, size_t *label_count);
 
+/* The hash of a token, in base64 or null, and the ports of a door: fields of STRUCTURE. */
+int wire_read_token(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		    const struct spec_field *field, void *structure);
+int wire_read_access(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     const struct spec_field *field, void *structure);
+
+/* Whether DOOR, which was read from the member "door" of BODY, if that has one, has a token where it was told to ask for one. */
+int wire_check_door(const struct wire_reader *reader, const json_t *body, const struct door_policy *door);
+
 /* The members of a port and of a rule, where these are objects. */
 extern const struct wire_object wire_port_object, wire_rule_object;
 

@@ -40,6 +40,12 @@ char *wire_write_difference(const struct spec *a, const struct spec *b);
 /* The sandbox as the API shows it. */
 json_t *wire_write_sandbox(const struct sandbox *sandbox, const struct config *config);
 
+/* Takes the hash of the door's token out of such a SANDBOX, which may be NULL, for readers who might guess tokens by it. */
+void wire_hide_token(json_t *sandbox);
+
+/* The door of SANDBOX as an event has it: "public", whether there is a "token", and "ports". NULL for lack of memory. */
+json_t *wire_write_door_change(const struct sandbox *sandbox);
+
 /* RFC 9457: type, title, status, detail, and field where there is one. */
 json_t *wire_write_problem(const struct problem *problem);
 

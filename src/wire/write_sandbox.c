@@ -128,13 +128,32 @@ static json_t *wire_write_history(const struct sandbox *sandbox)
 			 "counters", wire_write_counters(&sandbox->counters));
 }
 
+/* What only answers have: the member `host_label`, and the token where there is none. */
+static int wire_complete_door(json_t *object, const struct sandbox *sandbox)
+{
+	json_t *door = json_object_get(object, "door");
+	const char *label = registry_sandbox_host_label(sandbox);
+
+	if (!sandbox->spec->door.has_token && json_object_set_new(door, "token_sha256", json_null()) < 0)
+		return -1;
+	return json_object_set_new(door, "host_label", label ? json_string(label) : json_null());
+}
+
+void wire_hide_token(json_t *sandbox)
+{
+	json_t *door = json_object_get(sandbox, "door");
+
+	if (json_object_get(door, "token_sha256") && json_object_set_new(door, "token_sha256", json_null()) < 0)
+		json_object_del(door, "token_sha256");
+}
+
 json_t *wire_write_sandbox(const struct sandbox *sandbox, const struct config *config)
 {
 	json_t *object = wire_write_place(sandbox, config), *history = wire_write_history(sandbox);
 
 	if (object && history && json_object_set_new(object, "endpoints", wire_write_endpoints(sandbox)) == 0 &&
 	    wire_put_fields(object, &spec_table, SPEC_SHOWN, sandbox->spec) == 0 &&
-	    json_object_update(object, history) == 0) {
+	    wire_complete_door(object, sandbox) == 0 && json_object_update(object, history) == 0) {
 		json_decref(history);
 		return object;
 	}

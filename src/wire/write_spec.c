@@ -4,9 +4,12 @@
  * or, for lack of memory, not at all.
  */
 #include "base/addr_proto.h"
+#include "base/base64.h"
 #include "registry/fields.h"
 #include "wire/wire.h"
 #include "wire/write.h"
+
+#include <stdio.h>
 
 const char *wire_via_name(enum via via)
 {
@@ -118,6 +121,35 @@ static json_t *wire_write_list(const struct spec_field *field, const void *struc
 	return NULL;
 }
 
+/* ---- The door ---- */
+
+const char *const wire_access_names[WIRE_ACCESSES] = { "public", "token", "closed" };
+
+static json_t *wire_write_token(const uint8_t token[static DOOR_TOKEN_SIZE])
+{
+	char text[BASE64_LENGTH(DOOR_TOKEN_SIZE) + 1];
+
+	return json_string(base_base64_write(token, DOOR_TOKEN_SIZE, text));
+}
+
+static json_t *wire_write_access(const struct spec_field *field, const void *structure)
+{
+	size_t count;
+	const struct door_port *ports = registry_spec_access(field, structure, &count);
+	json_t *object = json_object();
+
+	for (size_t i = 0; object && i < count; i++) {
+		char port[8];
+
+		snprintf(port, sizeof(port), "%u", ports[i].port);
+		if (json_object_set_new(object, port, json_string(wire_access_names[ports[i].access])) < 0) {
+			json_decref(object);
+			return NULL;
+		}
+	}
+	return object;
+}
+
 /* ---- Fields ---- */
 
 static json_t *wire_write_fields(const struct spec_table *table, const void *structure);
@@ -139,10 +171,14 @@ static json_t *wire_write_field(const struct spec_field *field, const void *stru
 		return json_integer((json_int_t) * (const uint64_t *)value);
 	case SPEC_NAME:
 		return json_string(value);
+	case SPEC_TOKEN:
+		return wire_write_token(value);
 	case SPEC_OBJECT:
 		return wire_write_fields(field->members, value);
 	case SPEC_LIST:
 		return wire_write_list(field, structure);
+	case SPEC_ACCESS:
+		return wire_write_access(field, structure);
 	}
 	return NULL;
 }
@@ -187,4 +223,17 @@ json_t *wire_write_spec(const struct spec *spec)
 		return NULL;
 	}
 	return object;
+}
+
+json_t *wire_write_door_change(const struct sandbox *sandbox)
+{
+	const struct spec_field *door = registry_spec_field_find(&spec_table, "door");
+	json_t *object = wire_write_field(door, sandbox->spec);
+
+	if (object)
+		json_object_del(object, "token_sha256");
+	if (object && json_object_set_new(object, "token", json_boolean(sandbox->spec->door.has_token)) == 0)
+		return object;
+	json_decref(object);
+	return NULL;
 }

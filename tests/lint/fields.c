@@ -4,10 +4,12 @@
  * "commands": [FIELD...], "api_version": "1.1"}.
  */
 #include "registry/fields.h"
+#include "base/base64.h"
 #include "control/control.h"
 #include "registry/spec.h"
 #include "registry/spec_patch.h"
 #include "wire/reading.h"
+#include "wire/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +28,14 @@ static const char *kind_name(enum spec_kind kind)
 		return "number";
 	case SPEC_NAME:
 		return "name";
+	case SPEC_TOKEN:
+		return "token";
 	case SPEC_OBJECT:
 		return "object";
 	case SPEC_LIST:
 		return "list";
+	case SPEC_ACCESS:
+		return "access";
 	}
 	return "unknown";
 }
@@ -63,6 +69,15 @@ static json_t *item_members(enum spec_item item)
 	return list;
 }
 
+static json_t *access_words(void)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < WIRE_ACCESSES; i++)
+		json_array_append_new(list, json_string(wire_access_names[i]));
+	return list;
+}
+
 static json_t *describe_table(const struct spec_table *table);
 
 static json_t *describe(const struct spec_field *field)
@@ -79,6 +94,10 @@ static json_t *describe(const struct spec_field *field)
 		    json, json_pack("{s:I, s:I}", "min", (json_int_t)field->min, "max", (json_int_t)field->max));
 	if (field->kind == SPEC_NAME)
 		json_object_set_new(json, "pattern", json_string(SANDBOX_ID_PATTERN));
+	if (field->kind == SPEC_TOKEN)
+		json_object_set_new(json, "length", json_integer(BASE64_LENGTH(DOOR_TOKEN_SIZE)));
+	if (field->kind == SPEC_ACCESS)
+		json_object_update_new(json, json_pack("{s:i, s:o}", "max", DOOR_PORTS_MAX, "words", access_words()));
 	if (field->kind == SPEC_PORT)
 		json_object_update_new(json, json_pack("{s:i, s:i}", "min", 1, "max", 65535));
 	if (field->kind == SPEC_EITHER)

@@ -217,7 +217,7 @@ START_TEST(fields_are_found_by_name)
 	a.port = 0;
 	ck_assert(!registry_spec_field_is_given(&fields[2], &a));
 	ck_assert(!registry_spec_field_is_given(&fields[1], &a));
-	registry_spec_field_set_given(&fields[1], &a);
+	registry_spec_field_set_given(&fields[1], &a, true);
 	ck_assert(registry_spec_field_is_given(&fields[1], &a));
 }
 END_TEST

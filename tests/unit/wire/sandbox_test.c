@@ -84,7 +84,8 @@ START_TEST(a_sandbox_is_shown_as_the_interface_has_it)
 	    "\"bandwidth\": {\"to_guest\": {\"rate\": "
 	    "0,"
 	    " \"burst\": 0}, \"from_guest\": {\"rate\": 0, \"burst\": 0}}, \"limits\": {\"connections\": 0,"
-	    " \"connect_deadline_ms\": 30000, \"idle_ms\": 0, \"half_closed_ms\": 0, \"keepalive_ms\": 15000}}");
+	    " \"connect_deadline_ms\": 30000, \"idle_ms\": 0, \"half_closed_ms\": 0, \"keepalive_ms\": 15000},"
+	    " \"door\": {\"public\": true, \"token_sha256\": null, \"ports\": {}, \"host_label\": \"web\"}}");
 }
 END_TEST
 
