@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control socket is a unix socket (http/listen), an HTTP server that nobody can stall (http/gate) and the routes (api).
+ * The control socket is a unix socket (base/socket_file), an HTTP server that nobody can stall (http/gate) and the routes (api).
  */
 #include "control/control.h"
 
@@ -8,6 +8,8 @@
 #include "base/err.h"
 #include "base/folder.h"
 #include "base/log.h"
+#include "base/socket_file.h"
+#include "base/socket_follow.h"
 #include "config/config.h"
 #include "control/api.h"
 #include "control/control_internal.h"
@@ -15,15 +17,14 @@
 #include "control/reply.h"
 #include "control/waits.h"
 #include "http/gate.h"
-#include "http/listen.h"
-#include "http/listen_follow.h"
 #include "wire/write.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct control {
-	struct http_listen_socket socket;
+	struct socket_file socket;
 	struct folder folder; /* of its file */
 	struct http_gate *gate;
 	struct api *api;
@@ -37,7 +38,7 @@ static void control_on_request(void *context, const struct http_request *request
 
 	if (!reply)
 		return;
-	if (!request->has_creds || !http_listen_allows(&control->socket, request->fd, request->uid, request->gid))
+	if (!request->has_creds || !base_socket_allows(&control->socket, request->fd, request->uid, request->gid))
 		control_reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
 	else if (request->sender != SENDER_PROGRAM && !http_site_is_address(request->host))
 		control_reply_refusal(reply, 403, NULL,
@@ -54,16 +55,21 @@ static const struct http_gate_ops gate_ops = { control_on_request, control_reply
 static int control_open(struct control *control, const char *path, const char *group, struct err *err)
 {
 	const struct control_keeper *keeper = control_keeper(control);
-	int kept = keeper ? keeper->take_unix(keeper->context, path) : -1;
+	int kept;
 
+	if (base_socket_prepare(&control->socket, path, "another weftd", SOMAXCONN, err) < 0)
+		return -1;
+	if (group && base_socket_set_group(&control->socket, group) < 0)
+		return err_set(err, 0, "[daemon] socket_group = %s: no such group", group);
+	kept = keeper ? keeper->take_unix(keeper->context, path) : -1;
 	/* Several had this path where a file was deleted and a run was killed, and one at most leads to it now. */
-	while (kept >= 0 && http_listen_take(path, group, kept, &control->socket, err) < 0) {
+	while (kept >= 0 && base_socket_take(&control->socket, kept, err) < 0) {
 		log_info("control: a kept socket is not used", F_STR("why", err->text));
 		keeper->closing(keeper->context, kept);
 		cleanup_fd(&kept);
 		kept = keeper->take_unix(keeper->context, path);
 	}
-	if (kept < 0 && http_listen_open(path, group, &control->socket, err) < 0)
+	if (kept < 0 && base_socket_open(&control->socket, err) < 0)
 		return -1;
 	if (keeper)
 		keeper->opened(keeper->context, control->socket.fd);
@@ -75,7 +81,7 @@ static void control_remove_file(struct control *control)
 	const struct control_keeper *keeper = control_keeper(control);
 
 	if (!keeper || !keeper->keeps(keeper->context, control->socket.fd))
-		http_listen_unlink(&control->socket);
+		base_socket_unlink(&control->socket);
 }
 
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
@@ -139,15 +145,15 @@ size_t control_clients(const struct control *control)
 static int control_put_file_back(struct control *control, struct err *err)
 {
 	const struct control_keeper *keeper = control_keeper(control);
-	struct http_listen_socket former = control->socket;
+	struct socket_file former = control->socket;
 
-	if (http_listen_put_back(&control->socket, &control->folder, err) < 0)
+	if (base_socket_put_back(&control->socket, &control->folder, err) < 0)
 		return -1;
 	if (keeper)
 		keeper->closing(keeper->context, former.fd);
 	int replaced = http_gate_replace(control->gate, control->socket.fd, err);
 	if (replaced < 0) {
-		http_listen_unlink(&control->socket);
+		base_socket_unlink(&control->socket);
 		control->socket = former;
 	}
 	if (keeper)
@@ -157,16 +163,16 @@ static int control_put_file_back(struct control *control, struct err *err)
 
 int control_follow_file(struct control *control, struct err *err)
 {
-	enum listen_file file;
+	enum socket_file_state file;
 
-	if (http_listen_look(&control->socket, &file, err) < 0)
+	if (base_socket_look(&control->socket, &file, err) < 0)
 		return -1;
 	switch (file) {
-	case LISTEN_FILE_IN_PLACE:
+	case SOCKET_FILE_IN_PLACE:
 		return 0;
-	case LISTEN_FILE_MENDED:
+	case SOCKET_FILE_MENDED:
 		return 1;
-	case LISTEN_FILE_GONE:
+	case SOCKET_FILE_GONE:
 		return control_put_file_back(control, err) < 0 ? -1 : 1;
 	}
 	return 0;

@@ -4,7 +4,7 @@
  * without permission can ever connect. A socket that a former run listened on is taken only if the file at the path is its own,
  * which the kernel knows (SIOCUNIXFILE). A connect() is refused by a socket that is left over, and not by one that is served.
  */
-#include "http/listen.h"
+#include "base/socket_file.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -21,20 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int http_listen_find_group(const char *name, gid_t *gid, struct err *err)
-{
-	struct group *group;
-
-	errno = 0;
-	group = getgrnam(name);
-	if (!group)
-		return err_set(err, errno, "[daemon] socket_group = %s: no such group", name);
-	*gid = group->gr_gid;
-	return 0;
-}
-
 /* Makes the directory of PATH, one level, if it is missing. /run is empty after a boot. */
-static void http_listen_make_directory(const char *path)
+static void base_socket_make_directory(const char *path)
 {
 	AUTO_FREE char *directory = strdup(path);
 	char *slash = directory ? strrchr(directory, '/') : NULL;
@@ -45,18 +33,19 @@ static void http_listen_make_directory(const char *path)
 	mkdir(directory, 0755); /* if that fails, bind() reports why */
 }
 
-static int http_listen_report_holder(int fd, const char *path, struct err *err)
+static int base_socket_report_holder(int fd, const struct socket_file *listening, struct err *err)
 {
 	struct ucred holder;
 	socklen_t size = sizeof(holder);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &size) < 0 || !holder.pid)
-		return err_set(err, 0, "another weftd answers on %s", path);
-	return err_set(err, 0, "another weftd (pid %d) answers on %s", holder.pid, path);
+		return err_set(err, 0, "%s answers on %s", listening->other, listening->path);
+	return err_set(err, 0, "%s (pid %d) answers on %s", listening->other, holder.pid, listening->path);
 }
 
-/* Removes the socket file that a dead daemon left at ADDRESS. 0 or -1 with ERR. */
-static int http_listen_remove_stale(const struct sockaddr_un *address, struct err *err)
+/* Removes the socket file that a dead daemon left at ADDRESS, the path of LISTENING. 0 or -1 with ERR. */
+static int base_socket_remove_stale(const struct socket_file *listening, const struct sockaddr_un *address,
+				    struct err *err)
 {
 	struct stat status;
 
@@ -69,18 +58,18 @@ static int http_listen_remove_stale(const struct sockaddr_un *address, struct er
 	if (fd < 0)
 		return err_set(err, errno, "socket");
 	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return http_listen_report_holder(fd, address->sun_path, err);
+		return base_socket_report_holder(fd, listening, err);
 	if (errno == EAGAIN)
-		return err_set(err, 0, "another weftd answers on %s", address->sun_path);
+		return err_set(err, 0, "%s answers on %s", listening->other, address->sun_path);
 	if (errno != ECONNREFUSED)
 		return err_set(err, errno, "%s", address->sun_path);
 	if (unlink(address->sun_path) < 0 && errno != ENOENT)
 		return err_set(err, errno, "remove %s", address->sun_path);
-	log_info("control: the socket of a dead weftd is replaced", F_STR("path", address->sun_path));
+	log_info("a socket that nobody answers on is replaced", F_STR("path", address->sun_path));
 	return 0;
 }
 
-static int http_listen_bind_closed(int fd, const struct sockaddr_un *address, struct err *err)
+static int base_socket_bind_closed(int fd, const struct sockaddr_un *address, struct err *err)
 {
 	mode_t before = umask(0177);
 	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
@@ -91,48 +80,59 @@ static int http_listen_bind_closed(int fd, const struct sockaddr_un *address, st
 }
 
 /* Gives the bound file its group and mode, remembers it, and listens. */
-static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, struct err *err)
+static int base_socket_open_to_group(int fd, struct socket_file *socket, struct err *err)
 {
 	struct stat status;
 
 	if (socket->has_group && chown(socket->path, (uid_t)-1, socket->group) < 0)
 		return err_set(err, errno, "group of %s", socket->path);
-	if (chmod(socket->path, LISTEN_MODE) < 0)
+	if (chmod(socket->path, SOCKET_FILE_MODE) < 0)
 		return err_set(err, errno, "mode of %s", socket->path);
 	if (lstat(socket->path, &status) < 0)
 		return err_set(err, errno, "%s", socket->path);
 	socket->device = status.st_dev;
 	socket->inode = status.st_ino;
 	socket->file_group = status.st_gid;
-	if (listen(fd, SOMAXCONN) < 0)
+	if (listen(fd, socket->backlog) < 0)
 		return err_set(err, errno, "listen on %s", socket->path);
 	return 0;
 }
 
-/* LISTENING as it is before it has a socket. */
-static int http_listen_begin(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
+int base_socket_prepare(struct socket_file *listening, const char *path, const char *other, int backlog,
+			struct err *err)
 {
-	*listening = (struct http_listen_socket){ .fd = -1, .has_group = group != NULL };
+	*listening = (struct socket_file){ .fd = -1, .other = other, .backlog = backlog };
 	if (!*path || strlen(path) >= sizeof(listening->path))
 		return err_set(err, ENAMETOOLONG, "socket %s", path);
 	strcpy(listening->path, path);
-	return group ? http_listen_find_group(group, &listening->group, err) : 0;
+	return 0;
 }
 
-int http_listen_bind(struct http_listen_socket *listening, struct err *err)
+int base_socket_set_group(struct socket_file *listening, const char *name)
+{
+	struct group *group = getgrnam(name);
+
+	if (!group)
+		return -1;
+	listening->has_group = true;
+	listening->group = group->gr_gid;
+	return 0;
+}
+
+int base_socket_bind(struct socket_file *listening, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	strcpy(address.sun_path, listening->path);
-	if (http_listen_remove_stale(&address, err) < 0)
+	if (base_socket_remove_stale(listening, &address, err) < 0)
 		return -1;
 
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(err, errno, "socket");
-	if (http_listen_bind_closed(fd, &address, err) < 0)
+	if (base_socket_bind_closed(fd, &address, err) < 0)
 		return -1;
-	if (http_listen_open_to_group(fd, listening, err) < 0) {
+	if (base_socket_open_to_group(fd, listening, err) < 0) {
 		unlink(listening->path);
 		return -1;
 	}
@@ -140,16 +140,14 @@ int http_listen_bind(struct http_listen_socket *listening, struct err *err)
 	return 0;
 }
 
-int http_listen_open(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
+int base_socket_open(struct socket_file *listening, struct err *err)
 {
-	if (http_listen_begin(path, group, listening, err) < 0)
-		return -1;
-	http_listen_make_directory(path);
-	return http_listen_bind(listening, err);
+	base_socket_make_directory(listening->path);
+	return base_socket_bind(listening, err);
 }
 
 /* Whether the file at PATH is the one that FD was bound to: another socket may have been bound there since. */
-static bool http_listen_leads_to(const char *path, int fd)
+static bool base_socket_leads_to(const char *path, int fd)
 {
 	AUTO_FD int file = ioctl(fd, SIOCUNIXFILE, 0);
 	struct stat bound, there;
@@ -158,24 +156,24 @@ static bool http_listen_leads_to(const char *path, int fd)
 	       bound.st_dev == there.st_dev && bound.st_ino == there.st_ino;
 }
 
-int http_listen_take(const char *path, const char *group, int fd, struct http_listen_socket *listening, struct err *err)
+int base_socket_take(struct socket_file *listening, int fd, struct err *err)
 {
-	if (http_listen_begin(path, group, listening, err) < 0)
-		return -1;
-	if (!http_listen_leads_to(path, fd))
+	const char *path = listening->path;
+
+	if (!base_socket_leads_to(path, fd))
 		return err_set(err, 0, "%s leads to the kept socket no more", path);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return err_set(err, errno, "fcntl");
 	/* The group of a former configuration. */
-	if (!group && chown(path, (uid_t)-1, getegid()) < 0)
+	if (!listening->has_group && chown(path, (uid_t)-1, getegid()) < 0)
 		return err_set(err, errno, "group of %s", path);
-	if (http_listen_open_to_group(fd, listening, err) < 0)
+	if (base_socket_open_to_group(fd, listening, err) < 0)
 		return -1;
 	listening->fd = fd;
 	return 0;
 }
 
-void http_listen_unlink(struct http_listen_socket *socket)
+void base_socket_unlink(struct socket_file *socket)
 {
 	struct stat status;
 
@@ -183,7 +181,7 @@ void http_listen_unlink(struct http_listen_socket *socket)
 		unlink(socket->path);
 }
 
-bool http_listen_allows(const struct http_listen_socket *socket, int fd, uid_t uid, gid_t gid)
+bool base_socket_allows(const struct socket_file *socket, int fd, uid_t uid, gid_t gid)
 {
 	enum { GROUPS_MAX = 1024 };
 	gid_t groups[GROUPS_MAX];
