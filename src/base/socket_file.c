@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/un.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -179,6 +180,23 @@ void base_socket_unlink(struct socket_file *socket)
 
 	if (!lstat(socket->path, &status) && status.st_dev == socket->device && status.st_ino == socket->inode)
 		unlink(socket->path);
+}
+
+bool base_socket_is_served(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred maker;
+	socklen_t size = sizeof(maker);
+
+	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+		return false;
+	strcpy(address.sun_path, path);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN;
+	/* Whoever is in another namespace of processes has no number here. */
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &size) < 0 || !maker.pid || kill(maker.pid, 0) == 0 ||
+	       errno == EPERM;
 }
 
 bool base_socket_allows(const struct socket_file *socket, int fd, uid_t uid, gid_t gid)

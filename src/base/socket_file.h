@@ -19,7 +19,7 @@ struct socket_file {
 	char path[108];
 	const char *other; /* who may be found to listen there already: "another weftd" */
 	int backlog;       /* of listen() */
-	dev_t device; /* of the file that was made */
+	dev_t device;      /* of the file that was made */
 	ino_t inode;
 	bool has_group;
 	gid_t group;
@@ -51,6 +51,12 @@ int base_socket_bind(struct socket_file *socket, struct err *err);
 
 /* Removes the file, unless another process has replaced it. The descriptor stays open. */
 void base_socket_unlink(struct socket_file *socket);
+
+/*
+ * Whether a process that lives made the socket that listens on PATH. One that a service manager keeps for a dead process does not
+ * count, nor does a file that nobody answers on.
+ */
+bool base_socket_is_served(const char *path);
 
 /* Whether the client at FD may call: root, weftd's own user, or a member of the group. The file's mode says the same. */
 bool base_socket_allows(const struct socket_file *socket, int fd, uid_t uid, gid_t gid);

@@ -18,6 +18,7 @@ struct control;
 struct control_http;
 struct default_endpoint;
 struct diagnoses;
+struct door;
 struct err;
 struct event_base;
 struct examine;
@@ -73,6 +74,7 @@ struct daemon {
 	/* The parts, each of the file of its name. */
 	struct default_endpoint *default_endpoint;
 	struct diagnoses *diagnoses;
+	struct door *door; /* NULL: there is none */
 	struct examine *examine;
 	struct guard *guard;
 	struct handed_over *handed_over;

@@ -17,6 +17,7 @@
 #include "config/config.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/door.h"
 #include "daemon/file_watch.h"
 #include "daemon/follow.h"
 #include "daemon/marks.h"
@@ -59,7 +60,7 @@ struct guard {
 	bool named[CONFIG_SLOT_MAX + 1];
 	bool filling; /* the state directory is new: all files are being written, up to the slot below */
 	unsigned filled;
-	struct guarded socket, directory, files;
+	struct guarded socket, door, directory, files;
 };
 
 /* An event, beside that of the repair, for those who watch the host. */
@@ -117,6 +118,24 @@ static void daemon_guard_check_socket(struct daemon *daemon)
 	} else {
 		daemon_guard_fine(daemon, guarded, "control socket in order");
 	}
+}
+
+/* ---- the door ---- */
+
+static void daemon_guard_check_door(struct daemon *daemon)
+{
+	struct guarded *guarded = &daemon->guard->door;
+	struct err err;
+
+	if (!daemon_pace_allows(&guarded->pace, clock_now_ms()))
+		return;
+	int followed = daemon_door_follow_file(daemon, &err);
+	if (followed < 0)
+		daemon_guard_complain(daemon, "door not in order", guarded, &err);
+	else if (followed > 0)
+		daemon_guard_put_back(daemon, guarded, "door");
+	else
+		daemon_guard_fine(daemon, guarded, "door in order");
 }
 
 /* ---- the state files ---- */
@@ -314,6 +333,7 @@ static void daemon_guard_look(struct guard *guard)
 
 	guard->first_event_ms = 0;
 	daemon_guard_check_socket(daemon);
+	daemon_guard_check_door(daemon);
 	/* Before that the registry does not know what belongs into the files. */
 	if (daemon_is_loaded(daemon)) {
 		if (daemon_guard_can_fill(guard))

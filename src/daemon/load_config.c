@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "daemon/door.h"
 #include "daemon/local_users.h"
 #include "daemon/options.h"
 #include "inspect/inspect.h"
@@ -40,6 +41,7 @@ static void daemon_load_config_check_host(const struct config *config, struct co
 {
 	daemon_load_config_check_group(config, mistakes);
 	daemon_local_users_check(config, mistakes);
+	daemon_door_check(config, mistakes);
 	inspect_check_config(config, mistakes);
 }
 

@@ -273,6 +273,7 @@ static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 	daemon_metrics_write_conntrack(out);
 	daemon_metrics_show_sandboxes(out, daemon);
 	daemon_metrics_show_connections(out, &stats);
+	daemon_metrics_write_door(out, daemon);
 	daemon_metrics_show_handover(out, daemon);
 	daemon_metrics_show_bytes(out, daemon, &stats);
 	daemon_metrics_show_durations(out, daemon, &stats);

@@ -26,4 +26,7 @@ void daemon_metrics_write_conntrack(FILE *out);
 /* The series of each sandbox (metrics_sandboxes.c). */
 void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon);
 
+/* The door (metrics_door.c); nothing without one. */
+void daemon_metrics_write_door(FILE *out, const struct daemon *daemon);
+
 #endif

@@ -7,8 +7,10 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/socket_file.h"
 #include "base/standard_fds.h"
 #include "config/layouts.h"
+#include "daemon/door.h"
 #include "daemon/host_lock.h"
 #include "daemon/load_config.h"
 #include "daemon/marks.h"
@@ -104,6 +106,9 @@ int daemon_mode_check(const struct options *options)
 	if (!config)
 		return exit_code;
 	printf("configuration ok\n");
+	if (daemon_door_lacks_group(config) && !options->before_restart)
+		printf("note: there is no group %s, so that root alone may connect to the door, %s\n",
+		       config->door.group, config->door.socket);
 	exit_code = daemon_mode_check_layouts(options, config);
 	if (exit_code != EX_OK) {
 		config_free(config);
@@ -144,8 +149,8 @@ static int daemon_mode_remove_state_files(struct store *store, unsigned *count, 
 	return 0;
 }
 
-/* A killed daemon's, or one that a service manager holds for the next. Nobody answers there: the locks of a daemon are ours. */
-static int daemon_mode_remove_socket(const char *path, unsigned *count, struct err *err)
+/* A killed daemon's, or one that a service manager holds for the next. */
+static int daemon_mode_remove_socket(const char *path, const char *what, unsigned *count, struct err *err)
 {
 	struct stat status;
 
@@ -154,8 +159,21 @@ static int daemon_mode_remove_socket(const char *path, unsigned *count, struct e
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s", path);
 	(*count)++;
-	printf("removed control socket %s\n", path);
+	printf("removed %s %s\n", what, path);
 	return 0;
+}
+
+/* Nobody answers on the control socket, for the locks of a daemon are ours. The door's path may be that of a daemon beside it. */
+static int daemon_mode_remove_sockets(const struct options *options, const struct config *config, unsigned *count,
+				      struct err *err)
+{
+	const char *door = config->door.socket;
+
+	if (daemon_mode_remove_socket(options->socket, "control socket", count, err) < 0)
+		return -1;
+	if (!door || base_socket_is_served(door))
+		return 0;
+	return daemon_mode_remove_socket(door, "door", count, err);
 }
 
 static void daemon_mode_print_live(void *context, const struct fabric_found *found)
@@ -177,7 +195,7 @@ static int daemon_mode_remove_all(const struct options *options, const struct co
 
 	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
 	    daemon_mode_remove_state_files(store, &count, &err) < 0 || store_marks_remove(store, &err) < 0 ||
-	    daemon_mode_remove_socket(options->socket, &count, &err) < 0) {
+	    daemon_mode_remove_sockets(options, config, &count, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;
 	}

@@ -31,6 +31,7 @@ enum {
 struct not_open_note {
 	struct addr listen;
 	enum proto proto;
+	const char *path;                 /* of a unix socket, in place of these two; NULL: they count */
 	char sandbox[SANDBOX_ID_MAX + 1]; /* "": weftd's own */
 	const char *what;                 /* the option */
 	int code;                         /* errno of the last try */
@@ -76,18 +77,32 @@ bool daemon_not_open_may_pass(const struct err *err)
 static struct not_open_note *daemon_not_open_find(struct not_open *list, const struct addr *listen, enum proto proto)
 {
 	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i].proto == proto && addr_equal(&list->items[i].listen, listen))
+		if (!list->items[i].path && list->items[i].proto == proto && addr_equal(&list->items[i].listen, listen))
 			return &list->items[i];
 	return NULL;
+}
+
+static struct not_open_note *daemon_not_open_find_path(struct not_open *list, const char *path)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].path && strcmp(list->items[i].path, path) == 0)
+			return &list->items[i];
+	return NULL;
+}
+
+/* Its address in text. */
+static const char *daemon_not_open_format(const struct not_open_note *note, char text[static ADDR_TEXT_SIZE])
+{
+	return note->path ? note->path : addr_format(&note->listen, text);
 }
 
 static void daemon_not_open_log(struct daemon *daemon, struct not_open_note *note)
 {
 	const char *fix = note->code == EADDRINUSE ? "stop the holder" : NULL;
-	char text[ADDR_TEXT_SIZE];
+	char buffer[ADDR_TEXT_SIZE];
+	const char *text = daemon_not_open_format(note, buffer);
 
 	note->logged = true;
-	addr_format(&note->listen, text);
 	if (note->sandbox[0]) {
 		log_seldom(LOG_ERROR_LEVEL, "endpoint not open; it is tried again each second",
 			   F_STR("sandbox", note->sandbox), F_STR("address", text), F_STR("error", note->error),
@@ -156,19 +171,37 @@ void daemon_not_open_add(struct daemon *daemon, const struct addr *listen, enum 
 		daemon_not_open_log(daemon, note);
 }
 
+void daemon_not_open_add_path(struct daemon *daemon, const char *path, const char *what, const struct err *why)
+{
+	struct not_open *list = daemon->not_open;
+	struct not_open_note *note = daemon_not_open_find_path(list, path);
+
+	if (!note) {
+		note = list->count < NOTES_MAX ? vec_push(list) : NULL;
+		if (!note)
+			return;
+		note->path = path;
+		note->what = what;
+	}
+	if (note->logged && strcmp(note->error, why->text) == 0)
+		return;
+	snprintf(note->error, sizeof(note->error), "%s", why->text);
+	daemon_not_open_log(daemon, note);
+}
+
 static void daemon_not_open_drop(struct not_open *list, struct not_open_note *note)
 {
 	*note = list->items[--list->count];
 }
 
-void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, enum proto proto)
+static void daemon_not_open_end(struct daemon *daemon, struct not_open_note *note)
 {
-	struct not_open_note *note = daemon_not_open_find(daemon->not_open, listen, proto);
-	char text[ADDR_TEXT_SIZE], detail[ADDR_TEXT_SIZE + 16];
+	char buffer[ADDR_TEXT_SIZE], detail[128];
+	const char *text;
 
 	if (!note)
 		return;
-	addr_format(listen, text);
+	text = daemon_not_open_format(note, buffer);
 	if (note->sandbox[0]) {
 		log_seldom(LOG_INFO_LEVEL, "endpoint open again", F_STR("sandbox", note->sandbox),
 			   F_STR("address", text));
@@ -178,6 +211,16 @@ void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, en
 		control_event_host(daemon->control, "ports", "ok", detail);
 	}
 	daemon_not_open_drop(daemon->not_open, note);
+}
+
+void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, enum proto proto)
+{
+	daemon_not_open_end(daemon, daemon_not_open_find(daemon->not_open, listen, proto));
+}
+
+void daemon_not_open_remove_path(struct daemon *daemon, const char *path)
+{
+	daemon_not_open_end(daemon, daemon_not_open_find_path(daemon->not_open, path));
 }
 
 /* Whether the address is still wanted, and closed. */
@@ -220,9 +263,9 @@ static json_t *daemon_not_open_write(const struct not_open_note *note)
 
 	snprintf(what, sizeof(what), note->sandbox[0] ? "sandbox %s" : "%s",
 		 note->sandbox[0] ? note->sandbox : note->what);
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s}", "address", addr_format(&note->listen, text), "proto",
-			 addr_proto_name(note->proto), "what", what, "holder", note->holder[0] ? note->holder : NULL,
-			 "error", note->error);
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s}", "address", daemon_not_open_format(note, text), "proto",
+			 note->path ? "unix" : addr_proto_name(note->proto), "what", what, "holder",
+			 note->holder[0] ? note->holder : NULL, "error", note->error);
 }
 
 size_t daemon_not_open_count(const struct daemon *daemon, bool of_sandboxes)

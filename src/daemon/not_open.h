@@ -32,6 +32,10 @@ bool daemon_not_open_is_shortage(const struct err *err);
 void daemon_not_open_add(struct daemon *daemon, const struct addr *listen, enum proto proto, const char *sandbox,
 			 const char *what, const struct err *why);
 
+/* The same for PATH, a unix socket of weftd's own. Both texts are kept as they are, not copied. */
+void daemon_not_open_add_path(struct daemon *daemon, const char *path, const char *what, const struct err *why);
+void daemon_not_open_remove_path(struct daemon *daemon, const char *path);
+
 /* LISTEN is open: if it was noted, logs that it is open again. */
 void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, enum proto proto);
 

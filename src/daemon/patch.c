@@ -115,6 +115,14 @@ static void daemon_patch_announce_name(struct daemon *daemon, const struct sandb
 		      json_pack("{s:s?, s:s?}", "name", name, "former", *former ? former : NULL));
 }
 
+static void daemon_patch_announce_door(struct daemon *daemon, const struct sandbox *sandbox)
+{
+	log_info("door of a sandbox changed", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+		 F_STR("public", sandbox->spec->door.is_public ? "yes" : "no"),
+		 F_UINT("ports", sandbox->spec->door.port_count));
+	control_event(daemon->control, "door", sandbox->id, wire_write_door_change(sandbox));
+}
+
 static void daemon_patch_finish(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
@@ -271,6 +279,7 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	struct sandbox *sandbox = change->sandbox;
 	struct registry_patch *prepared = &change->prepared;
 	struct sandbox *former = NULL;
+	bool door_changes = !registry_spec_door_equal(sandbox->spec, prepared->spec);
 	bool was_default = sandbox->spec->is_default, is_default = prepared->spec->is_default;
 	char name[sizeof(sandbox->spec->name)];
 
@@ -287,6 +296,8 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	memcpy(name, sandbox->spec->name, sizeof(name));
 	registry_patch_commit(daemon->registry, prepared);
 	daemon_patch_announce_name(daemon, sandbox, name);
+	if (door_changes)
+		daemon_patch_announce_door(daemon, sandbox);
 	if (former)
 		daemon_patch_announce_default(daemon, former, false, sandbox);
 	if (is_default != was_default)
@@ -321,6 +332,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 		fwd_listeners_follow_limits(change->daemon->forwarder, daemon_tenant_of(sandbox)->route);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	daemon_patch_follow_isolation(change);
+	fwd_route_set_door(daemon_tenant_of(sandbox)->route, &sandbox->spec->door);
 	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);

@@ -272,6 +272,10 @@ void daemon_register(void *context, struct control_request *request)
 	control_reply_concern(request->reply, request->target.id);
 	if (sandbox) {
 		daemon_register_answer_existing(daemon, sandbox, request);
+	} else if (strcmp(request->target.id, SANDBOX_ID_RESERVED) == 0) {
+		registry_problem_set(&problem, PROBLEM_BAD_REQUEST, "id",
+				     "the id " SANDBOX_ID_RESERVED " is reserved: the door is checked by it");
+		control_request_refuse(request, &problem);
 	} else if (daemon->state == DAEMON_STOPPING) {
 		registry_problem_stopping(&problem, "weftd is stopping");
 		control_request_refuse(request, &problem);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/door.h"
 #include "daemon/load_config.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
@@ -52,6 +53,7 @@ static void daemon_reload_apply(struct daemon *daemon, const struct config *fres
 		fwd_reconfigure(daemon->forwarder);
 	if (daemon->fabric)
 		fabric_reconfigure(daemon->fabric);
+	daemon_door_reconfigure(daemon);
 }
 
 void daemon_reload(struct daemon *daemon)

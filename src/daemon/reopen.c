@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One timer for all openers: the default endpoint, services, [http] listen, and the sandboxes' endpoints. An address that another program
+ * One timer for all openers: the default endpoint, services, the door, [http] listen, and the sandboxes' endpoints. An address that another program
  * gave back is open a second later, whoever wants it.
  */
 #include "daemon/reopen.h"
@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
+#include "daemon/door.h"
 #include "daemon/endpoints.h"
 #include "daemon/host_services.h"
 #include "daemon/http_endpoint.h"
@@ -41,6 +42,7 @@ static void daemon_reopen_begin_round(struct reopen *reopen)
 	if (daemon_is_loaded(daemon)) {
 		daemon_default_retry(daemon);
 		daemon_services_retry(daemon);
+		daemon_door_retry(daemon);
 	}
 }
 

@@ -23,6 +23,7 @@
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
+#include "daemon/door.h"
 #include "daemon/endpoints.h"
 #include "daemon/handed_over.h"
 #include "daemon/host_services.h"
@@ -194,6 +195,9 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
 	daemon_reserve_release(daemon, found->slot);
 	daemon_recall_free_id(daemon, id);
+	/* It may have asked for a token, which is lost with the file: nobody comes in through the door. */
+	if (spec)
+		spec->door = (struct door_policy){ .is_public = false };
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, found->layout, spec, NULL, 0, &problem);
 	if (!sandbox) {
@@ -385,6 +389,10 @@ static void daemon_restart_let_in(struct restart *restart)
 		return;
 	}
 	if (daemon_services_open(daemon, &err) < 0) {
+		daemon_restart_give_up(restart, &err);
+		return;
+	}
+	if (daemon_door_open(daemon, &err) < 0) {
 		daemon_restart_give_up(restart, &err);
 		return;
 	}

@@ -19,6 +19,7 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/diagnoses.h"
+#include "daemon/door.h"
 #include "daemon/examine.h"
 #include "daemon/follow.h"
 #include "daemon/guard.h"
@@ -471,6 +472,7 @@ static void daemon_run_finish(struct running *running)
 		daemon_run_each_tenant(daemon, daemon_run_save_and_let_go);
 	daemon_listeners_finish(daemon);
 	daemon_handing_over_free(daemon);
+	daemon_door_stop(daemon);
 	fwd_free(daemon->forwarder);
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);

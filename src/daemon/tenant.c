@@ -35,6 +35,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 	fwd_route_set_source(tenant->route, config_host_ip(sandbox->layout, sandbox->slot));
 	fwd_route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
 	fwd_route_set_isolated(tenant->route, sandbox->spec->egress.isolated);
+	fwd_route_set_door(tenant->route, &sandbox->spec->door);
 	fwd_route_set_name(tenant->route, registry_sandbox_name(sandbox));
 	sandbox->tenant = tenant;
 	return 0;

@@ -249,6 +249,11 @@ bool registry_spec_equal(const struct spec *a, const struct spec *b)
 	return registry_spec_fields_equal(&spec_table, a, b);
 }
 
+bool registry_spec_door_equal(const struct spec *a, const struct spec *b)
+{
+	return registry_spec_fields_equal(&spec_door_table, &a->door, &b->door);
+}
+
 bool registry_sandbox_id_is_valid(const char *id)
 {
 	return base_name_is_valid(id, strlen(id));

@@ -106,6 +106,9 @@ void registry_spec_free(struct spec *spec);
 /* Whether both ask for the same: the order of ports counts, that of rules and labels does not, and the name is left out. */
 bool registry_spec_equal(const struct spec *a, const struct spec *b);
 
+/* Whether both let the same clients through the door. */
+bool registry_spec_door_equal(const struct spec *a, const struct spec *b);
+
 /* Whether both ask for the same port. Automatic ports do, whatever addresses they got. */
 bool registry_spec_port_equal(const struct spec_port *a, const struct spec_port *b);
 

@@ -197,6 +197,18 @@ void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_r
 	(void)route;
 }
 
+void fwd_route_set_door(struct fwd_route *route, const struct door_policy *policy)
+{
+	(void)route;
+	rooms.door = *policy;
+}
+
+void fwd_door_stats(const struct forwarder *forwarder, struct fwd_door_stats *stats)
+{
+	(void)forwarder;
+	*stats = (struct fwd_door_stats){ 0 };
+}
+
 void fwd_route_set_isolated(struct fwd_route *route, bool isolated)
 {
 	(void)route;

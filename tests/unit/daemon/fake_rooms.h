@@ -22,8 +22,9 @@ struct fake_rooms {
 	/* The route that is being closed. */
 	void (*closing)(void *context);
 	void *closing_context;
-	unsigned routes; /* there now */
-	bool isolated;   /* the route whose isolation was set last */
+	unsigned routes;         /* there now */
+	bool isolated;           /* the route whose isolation was set last */
+	struct door_policy door; /* that was set last */
 
 	unsigned files;   /* written and not removed */
 	int store_error;  /* errno for store_save(); 0: it succeeds */
