@@ -26,6 +26,7 @@ type Status struct {
 	NotOpen     []NotOpen     `json:"not_open"` // addresses that weftd is to listen on and cannot now
 	Uses        Uses          `json:"uses"`
 	Handover    *Handover     `json:"handover"` // nil: no connections were handed over, or some wait for their sandbox still
+	Door        *DoorStatus   `json:"door"`     // nil: there is none
 }
 
 // A PoolStatus counts slots that are made beforehand.
@@ -38,7 +39,7 @@ type PoolStatus struct {
 
 // A NotOpen is an address that is not listened on.
 type NotOpen struct {
-	Address string `json:"address"`
+	Address string `json:"address"` // of a unix socket its path
 	Proto   string `json:"proto"`
 	What    string `json:"what"`   // the option that names it, or the sandbox
 	Holder  string `json:"holder"` // "": nobody is to blame, or it was not looked for yet
@@ -74,6 +75,17 @@ type Handover struct {
 	Connections int64 `json:"connections"` // that went on
 	Lost        int64 `json:"lost"`
 	GapMS       int64 `json:"gap_ms"` // for how long the last of them stood still
+}
+
+// A DoorStatus counts the clients of the door.
+type DoorStatus struct {
+	Socket      string           `json:"socket"` // its path
+	Open        bool             `json:"open"`   // whether weftd listens there
+	Connections int64            `json:"connections"`
+	Held        int64            `json:"held"`    // of these, without an answer of a guest yet
+	Served      int64            `json:"served"`  // those that a guest has answered, ever
+	Refused     map[string]int64 `json:"refused"` // ever, by the reason
+	Broken      int64            `json:"broken"`  // ever, without a correct header
 }
 
 // Status returns the daemon at a glance.

@@ -27,6 +27,7 @@ const (
 	EventPublished    EventType = "published"
 	EventUnpublished  EventType = "unpublished"
 	EventDefault      EventType = "default"  // Default, TakenFrom, TakenBy
+	EventDoor         EventType = "door"     // Public, Token, Ports
 	EventDenied       EventType = "denied"   // Rule, Proto, Destination, Port
 	EventRepair       EventType = "repair"   // What, OK, Error, By
 	EventHost         EventType = "host"     // Check, Status, Detail
@@ -66,6 +67,10 @@ type Event struct {
 	Default   bool   `json:"default"`    // EventDefault: whether the default endpoint leads here now
 	TakenFrom string `json:"taken_from"` // the sandbox that had it before
 	TakenBy   string `json:"taken_by"`   // the sandbox that has it now
+
+	Public bool                  `json:"public"` // EventDoor: as in the sandbox
+	Token  bool                  `json:"token"`  // whether there is one
+	Ports  map[string]DoorAccess `json:"ports"`
 
 	Rule        string `json:"rule"` // EventDenied
 	Destination string `json:"destination"`

@@ -5,6 +5,8 @@ package weft
 // What a request says. Optional values are pointers where their zero value means something else than their absence; Ptr makes them.
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -23,6 +25,7 @@ type Registration struct {
 	Egress    *Egress           `json:"egress,omitempty"`
 	Bandwidth *Bandwidth        `json:"bandwidth,omitempty"`
 	Limits    *Limits           `json:"limits,omitempty"`
+	Door      *Door             `json:"door,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
 }
 
@@ -209,6 +212,30 @@ type Limits struct {
 	KeepaliveMS       *int64 `json:"keepalive_ms,omitempty"`
 }
 
+// A Door says who may come to the guest by the door of the host, by which HAProxy hands over clients of all sandboxes.
+type Door struct {
+	Public *bool `json:"public,omitempty"` // whether everybody may come to ports that Ports does not name; nil: as weftd is configured
+	// TokenSHA256 is TokenSHA256() of the token that clients show where they must; "": there is none.
+	TokenSHA256 string                `json:"token_sha256,omitempty"`
+	Ports       map[string]DoorAccess `json:"ports,omitempty"` // by the guest's port: "8080"
+}
+
+// DoorAccess says who may come to a port.
+type DoorAccess string
+
+// Values of DoorAccess. Port 49983 can be DoorPublic or DoorClosed: envd asks for a token of its own.
+const (
+	DoorPublic DoorAccess = "public" // everybody
+	DoorToken  DoorAccess = "token"  // whoever has the token
+	DoorClosed DoorAccess = "closed" // nobody
+)
+
+// TokenSHA256 returns what a Door knows of a token. A token should be random: one that can be guessed is found by its hash.
+func TokenSHA256(token string) string {
+	hash := sha256.Sum256([]byte(token))
+	return base64.StdEncoding.EncodeToString(hash[:])
+}
+
 // A Patch changes a sandbox, all or nothing. What is not given stays. An object that is given replaces the stored one whole: an Egress
 // without Allow allows nothing besides.
 type Patch struct {
@@ -222,6 +249,7 @@ type Patch struct {
 	Egress    *Egress
 	Bandwidth *Bandwidth
 	Limits    *Limits
+	Door      *Door
 	Labels    map[string]string // nil: they stay; empty: there are none any more
 }
 
@@ -291,6 +319,9 @@ func (p Patch) MarshalJSON() ([]byte, error) {
 	}
 	if p.Limits != nil {
 		body["limits"] = p.Limits
+	}
+	if p.Door != nil {
+		body["door"] = p.Door
 	}
 	if p.Labels != nil {
 		body["labels"] = p.Labels

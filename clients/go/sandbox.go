@@ -42,6 +42,7 @@ type Sandbox struct {
 	Egress       Egress            `json:"egress"`
 	Bandwidth    Bandwidth         `json:"bandwidth"`
 	Limits       Limits            `json:"limits"`
+	Door         SandboxDoor       `json:"door"`
 	RegisteredAt time.Time         `json:"registered_at"`
 	LastActivity *time.Time        `json:"last_activity"`
 	Counters     Counters          `json:"counters"`
@@ -59,6 +60,14 @@ func (s *Sandbox) Endpoint(guestPort int) string {
 		}
 	}
 	return ""
+}
+
+// A SandboxDoor says who may come by the door of the host.
+type SandboxDoor struct {
+	Public      bool                  `json:"public"`
+	TokenSHA256 string                `json:"token_sha256"` // "": there is no token, or weftd was asked over TCP
+	Ports       map[string]DoorAccess `json:"ports"`
+	HostLabel   string                `json:"host_label"` // what leads here in a host name, PORT-LABEL.DOMAIN; "": nothing can
 }
 
 // A Guest is what the VM has to know.

@@ -142,6 +142,7 @@ SANDBOX = {
     "default": False, "ready_port": None, "labels": {"k": "v"}, "tap_owner": {"uid": 1, "gid": 2},
     "egress": {"internet": True, "allow": ["203.0.113.0/24", {"cidr": "10.1.2.3/32", "proto": "tcp", "ports": [5432, "8000-8099"]}], "deny": []},
     "bandwidth": {"to_guest": {"rate": 5, "burst": 6}}, "limits": {"connections": 7},
+    "door": {"public": True, "token_sha256": None, "ports": {"8080": "closed"}, "host_label": "a1"},
     "registered_at": "2026-01-14T09:37:00Z", "last_activity": None,
     "counters": dict.fromkeys(
         ("bytes_to_guest", "bytes_from_guest", "packets_to_guest", "packets_from_guest", "connections_total", "connections_open",

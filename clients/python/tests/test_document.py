@@ -44,8 +44,8 @@ OBJECTS = {
 }  # fmt: skip
 NO_OBJECTS = {"Problem"}  # weft.Problem, an exception
 # Members that came with a later version of the API, whose weftd may be older.
-LATER = {("Status", "api"), ("Connection", "direction")}
-SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits"}
+LATER = {("Status", "api"), ("Status", "door"), ("Sandbox", "door"), ("Connection", "direction")}
+SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits", "Door"}
 
 
 @unittest.skipIf(yaml is None or not os.path.exists(DOCUMENT), "needs python3-yaml, and the whole source of weft")

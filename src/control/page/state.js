@@ -114,6 +114,7 @@ function eventText(event) {
 	if (event.type === "denied") return "denied " + [event.proto, event.destination, event.port || undefined, event.rule].filter((x) => x !== undefined).join(" ");
 	if (event.type === "host") return event.check + ": " + event.status + (event.detail ? ", " + event.detail : "");
 	if (event.type === "renamed") return "renamed " + (event.former || "-") + " \u2192 " + (event.name || "-");
+	if (event.type === "door") return "door: " + (event.public ? "public" : event.token ? "with a token" : "closed");
 	if (event.type === "handover") return "handover: " + event.connections + " taken over, " + event.lost + " lost, stood still for " + event.gap_ms + " ms";
 	const outcome = event.ok === false ? "not possible yet: " : "";
 	const more = typeof event.what === "string" ? outcome + event.what + (event.error ? ", " + event.error : "") : "";

@@ -41,6 +41,8 @@ from .model import (
     Counters,
     Decider,
     Diagnosis,
+    Door,
+    DoorStatus,
     Egress,
     EgressRule,
     Endpoint,
@@ -61,10 +63,12 @@ from .model import (
     Reach,
     Registration,
     Sandbox,
+    SandboxDoor,
     SandboxRates,
     Status,
     TapOwner,
     Uses,
+    token_sha256,
 )
 
 __all__ = [
@@ -81,6 +85,8 @@ __all__ = [
     "DEFAULT_SOCKET",
     "Decider",
     "Diagnosis",
+    "Door",
+    "DoorStatus",
     "Egress",
     "EgressRule",
     "Endpoint",
@@ -108,6 +114,7 @@ __all__ = [
     "Reach",
     "Registration",
     "Sandbox",
+    "SandboxDoor",
     "SandboxRates",
     "Status",
     "TapOwner",
@@ -120,4 +127,5 @@ __all__ = [
     "WaitTimeout",
     "WeftError",
     "__version__",
+    "token_sha256",
 ]

@@ -8,6 +8,8 @@ not know yet.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, Union
@@ -15,12 +17,13 @@ from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple,
 State = Literal["creating", "waiting", "attached", "ready", "detached", "paused", "draining", "failed"]
 WaitState = Literal["attached", "ready", "detached", "paused"]
 PortProto = Literal["tcp", "udp"]
+DoorAccess = Literal["public", "token", "closed"]
 Via = Literal["forwarder", "nat"]
 HopName = Literal["listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress"]
 Flows = Literal["keep", "reset"]
 EventType = Literal[
-    "snapshot", "snapshot-end", "registered", "state", "renamed", "published", "unpublished", "default", "denied", "repair", "host",
-    "handover", "unregistered", "heartbeat", "overflow", "stopping",
+    "snapshot", "snapshot-end", "registered", "state", "renamed", "published", "unpublished", "default", "door", "denied", "repair",
+    "host", "handover", "unregistered", "heartbeat", "overflow", "stopping",
 ]  # fmt: skip
 
 
@@ -94,6 +97,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Door:
+    """Who may come to the guest by the door of the host, by which HAProxy hands over clients of all sandboxes."""
+
+    public: Optional[bool] = None
+    """Whether everybody may come to ports that `ports` does not name. None: as weftd is configured."""
+    token_sha256: Optional[str] = None
+    """token_sha256() of the token that clients show where they must."""
+    ports: Optional[Mapping[str, DoorAccess]] = None
+    """By the guest's port, `"8080"`. 49983 takes no `token`: envd asks for its own."""
+
+
+def token_sha256(token: str) -> str:
+    """What a Door knows of a token. A token should be random: one that can be guessed is found by its hash."""
+    return base64.b64encode(hashlib.sha256(token.encode()).digest()).decode()
+
+
+@dataclass(frozen=True)
 class Registration:
     """What a sandbox is registered with."""
 
@@ -105,6 +125,7 @@ class Registration:
     egress: Optional[Egress] = None
     bandwidth: Optional[Bandwidth] = None
     limits: Optional[Limits] = None
+    door: Optional[Door] = None
     labels: Optional[Mapping[str, str]] = None
 
 
@@ -124,6 +145,7 @@ class Patch:
     egress: Optional[Egress] = None
     bandwidth: Optional[Bandwidth] = None
     limits: Optional[Limits] = None
+    door: Optional[Door] = None
     labels: Optional[Mapping[str, str]] = None
 
 
@@ -175,6 +197,18 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class SandboxDoor:
+    """Who may come by the door of the host."""
+
+    public: bool
+    token_sha256: Optional[str]
+    """None: there is no token, or weftd was asked over TCP."""
+    ports: Dict[str, DoorAccess]
+    host_label: Optional[str]
+    """What leads here in a host name, PORT-LABEL.DOMAIN; None: nothing can."""
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """A sandbox as it is."""
 
@@ -202,6 +236,8 @@ class Sandbox:
     registered_at: datetime
     last_activity: Optional[datetime]
     counters: Counters
+    door: SandboxDoor = field(default_factory=lambda: SandboxDoor(True, None, {}, None))
+    """A weftd that does not tell it has no door."""
     adopting: Optional[Literal[True]] = None
     """True: weftd still takes over what a former run left, and this is how it was stored."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -302,6 +338,9 @@ class Event:
     default: Optional[bool] = None
     taken_from: Optional[str] = None
     taken_by: Optional[str] = None
+    public: Optional[bool] = None
+    token: Optional[bool] = None
+    ports: Optional[Dict[str, DoorAccess]] = None
     previous_ms: Optional[int] = None
     check: Optional[Literal["ports", "files", "uplink", "ip_forward"]] = None
     status: Optional[Literal["ok", "fail"]] = None
@@ -374,7 +413,8 @@ class NotOpen:
     """An address that weftd is to listen on and cannot now."""
 
     address: str
-    proto: PortProto
+    """Of a unix socket its path."""
+    proto: Literal["tcp", "udp", "unix"]
     what: str
     holder: Optional[str]
     error: str
@@ -412,6 +452,23 @@ class Handover:
 
 
 @dataclass(frozen=True)
+class DoorStatus:
+    """The clients of the door, since weftd runs."""
+
+    socket: str
+    open: bool
+    """Whether weftd listens there."""
+    connections: int
+    held: int
+    """Of these, without an answer of a guest yet."""
+    served: int
+    refused: Dict[str, int]
+    """By the reason."""
+    broken: int
+    """Without a correct header."""
+
+
+@dataclass(frozen=True)
 class Status:
     """The daemon at a glance."""
 
@@ -425,6 +482,8 @@ class Status:
     not_open: List[NotOpen]
     uses: Uses
     handover: Optional[Handover]
+    door: Optional[DoorStatus] = None
+    """None: there is none."""
     api: str = "1.0"
     """The version of the API; a weftd that does not tell it has 1.0."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
