@@ -79,12 +79,12 @@ static bool control_api_has_labels(const struct sandbox *sandbox, const struct c
 	return true;
 }
 
-/* The same as the sender of REQUEST may see it. */
-static json_t *control_api_show_to(struct api *api, struct sandbox *sandbox, const struct control_request *request)
+/* The same, as readers over TCP may see it with READ_ONLY. */
+static json_t *control_api_show_to(void *context, struct sandbox *sandbox, bool read_only)
 {
-	json_t *shown = control_api_show(api, sandbox);
+	json_t *shown = control_api_show(context, sandbox);
 
-	if (request->read_only)
+	if (read_only)
 		wire_hide_token(shown);
 	return shown;
 }
@@ -99,7 +99,7 @@ static json_t *control_api_list(struct api *api, const struct control_request *r
 	     sandbox = registry_next(api->registry, sandbox->slot)) {
 		if ((target->has_state && sandbox->state != target->state) || !control_api_has_labels(sandbox, target))
 			continue;
-		if (json_array_append_new(sandboxes, control_api_show_to(api, sandbox, request)) < 0) {
+		if (json_array_append_new(sandboxes, control_api_show_to(api, sandbox, request->read_only)) < 0) {
 			json_decref(sandboxes);
 			return NULL;
 		}
@@ -128,7 +128,7 @@ static void control_api_show_sandbox(struct api *api, struct control_request *re
 				  control_request_release(request));
 		return;
 	}
-	control_request_answer(request, 200, control_api_show_to(api, sandbox, request));
+	control_request_answer(request, 200, control_api_show_to(api, sandbox, request->read_only));
 }
 
 static void control_api_show_page(struct control_request *request)
@@ -361,7 +361,7 @@ struct api *control_api_new(struct event_base *base, const struct config *config
 	api->waits = control_waits_new(base, control_api_show, api);
 	if (!api->waits)
 		goto no_memory;
-	api->events = control_events_new(base, registry, control_api_show, api, err);
+	api->events = control_events_new(base, registry, control_api_show_to, api, err);
 	if (api->events)
 		return api;
 	control_waits_free(api->waits);

@@ -45,6 +45,7 @@ struct event_reader {
 	struct control_reply *reply;
 	struct control_holder *holder; /* of its place */
 	char id[SANDBOX_ID_MAX + 1];   /* only this sandbox; "": all */
+	bool read_only;                /* over TCP */
 	bool in_snapshot;
 	unsigned slot;     /* in a snapshot: the last one written */
 	uint64_t next_seq; /* to be written next, after the snapshot */
@@ -162,8 +163,9 @@ static bool control_events_pass_snapshot(struct event_reader *reader, struct evb
 		return control_events_add_line(events, out, "snapshot-end", NULL, json_object(),
 					       reader->next_seq - 1) == 0;
 	}
-	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", registry_sandbox_state_name(sandbox->state), "slot",
-				   (int)sandbox->slot, "object", events->show(events->context, sandbox));
+	json_t *fields =
+	    json_pack("{s:s, s:i, s:o}", "state", registry_sandbox_state_name(sandbox->state), "slot",
+		      (int)sandbox->slot, "object", events->show(events->context, sandbox, reader->read_only));
 	return control_events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1) == 0;
 }
 
@@ -365,6 +367,7 @@ void control_events_stream(struct events *events, struct control_request *reques
 	reader->holder = holder;
 	/* One that is to come is known by its id. */
 	snprintf(reader->id, sizeof(reader->id), "%s", only ? only->id : target->sandbox);
+	reader->read_only = request->read_only;
 	reader->in_snapshot = !resume;
 	reader->next_seq = (resume ? target->since : events->last_seq) + 1;
 	reader->reply = control_request_release(request);

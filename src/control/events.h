@@ -24,9 +24,9 @@ enum {
 	EVENTS_HEARTBEAT_MS = 15000,
 };
 
-typedef json_t *events_show(void *context, struct sandbox *sandbox);
+typedef json_t *events_show(void *context, struct sandbox *sandbox, bool read_only);
 
-/* SHOW: the sandbox as a snapshot shows it. NULL with ERR. */
+/* SHOW: the sandbox as a snapshot shows it, to a reader over TCP with READ_ONLY. NULL with ERR. */
 struct events *control_events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
 				  struct err *err);
 
