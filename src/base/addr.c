@@ -46,7 +46,7 @@ int addr_port_parse(const char *text, size_t length, uint16_t *port)
 	char digits[sizeof("65535")];
 	unsigned number;
 
-	if (length >= sizeof(digits))
+	if (length >= sizeof(digits) || memchr(text, '\0', length))
 		return -1;
 	memcpy(digits, text, length);
 	digits[length] = '\0';

@@ -214,6 +214,19 @@ START_TEST(what_is_not_wholly_a_port_is_none)
 }
 END_TEST
 
+START_TEST(a_port_does_not_end_at_a_nul)
+{
+	uint16_t port = 7;
+
+	ck_assert_int_lt(addr_port_parse("80\0", 3, &port), 0);
+	ck_assert_int_lt(addr_port_parse("8\0"
+					 "0",
+					 3, &port),
+			 0);
+	ck_assert_uint_eq(port, 7);
+}
+END_TEST
+
 START_TEST(macs_are_read_in_either_case_and_written_in_one)
 {
 	char text[MAC_TEXT_SIZE];
@@ -261,6 +274,7 @@ int main(void)
 	tcase_add_test(cases, what_is_not_wholly_a_network_is_none);
 	tcase_add_test(cases, a_port_is_read_from_the_length_given);
 	tcase_add_test(cases, what_is_not_wholly_a_port_is_none);
+	tcase_add_test(cases, a_port_does_not_end_at_a_nul);
 	tcase_add_test(cases, macs_are_read_in_either_case_and_written_in_one);
 	tcase_add_test(cases, what_is_not_wholly_a_mac_is_none);
 
