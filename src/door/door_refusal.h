@@ -9,7 +9,8 @@
  *	DOOR_GRPC	the same as frames of HTTP/2, for stream 1
  *	DOOR_TCP	none
  *
- * A refused client first gets the greeting; then, at once but for DOOR_GRPC, where door_h2_read() says when, the reply.
+ * A refused client first gets the greeting; then, at once but for DOOR_GRPC, where door_h2_read() says when, the reply. It is for the
+ * client to close then: told of our end as well while it uploads, HAProxy 2.6 may take the reply of HTTP/2 for a fault.
  */
 
 #include "door/door_request.h"
