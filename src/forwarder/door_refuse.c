@@ -4,7 +4,8 @@
  * that is closed under it for an error instead of reading the reply. So the client is read, and its bytes are thrown away, until it
  * closes or its time is over.
  *
- * A client of HTTP/2 must have asked before it may be answered (RFC 9113, 5.1), so the reply waits for that.
+ * A client of HTTP/2 must have asked before it may be answered (RFC 9113, 5.1), so the reply waits for that; the greeting does not, for
+ * HAProxy waits for it in turn. It closes by itself then (door/door_refusal.h).
  */
 #include "forwarder/door_refuse.h"
 
@@ -59,11 +60,10 @@ void fwd_door_refused_drop(struct worker *worker)
 		fwd_door_refused_end(LIST_FIRST(&worker->refused));
 }
 
-static void fwd_door_refused_answer(int fd, const char *reply, size_t size)
+/* One who does not read it in time has gone. */
+static void fwd_door_refused_send(int fd, const char *reply, size_t size)
 {
-	/* One who does not read it in time has gone. */
 	(void)!send(fd, reply, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-	shutdown(fd, SHUT_WR);
 }
 
 /* SIZE bytes of the client are in the worker's buffer. False: it is no HTTP/2. */
@@ -73,7 +73,7 @@ static bool fwd_door_refused_hear(struct door_refused *refused, size_t size)
 		return true;
 	refused->answered = door_h2_read(&refused->h2, (const uint8_t *)refused->worker->buffer, size);
 	if (refused->answered)
-		fwd_door_refused_answer(refused->fd, refused->reply, refused->size);
+		fwd_door_refused_send(refused->fd, refused->reply, refused->size);
 	return !refused->h2.bad;
 }
 
@@ -120,11 +120,15 @@ static bool fwd_door_refused_read(struct worker *worker, int fd, enum door_kind 
 void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit)
 {
 	char reply[DOOR_REPLY_MAX];
-	size_t size = door_refusal_write(kind, refusal, limit, reply);
+	size_t greeting = door_refusal_greet(kind, reply);
 
+	fwd_door_refused_send(*fd, reply, greeting);
+	size_t size = door_refusal_write(kind, refusal, limit, reply);
 	fwd_tally_door_refuse(worker->forwarder, refusal);
-	if (size && kind != DOOR_GRPC)
-		fwd_door_refused_answer(*fd, reply, size);
+	if (size && kind != DOOR_GRPC) {
+		fwd_door_refused_send(*fd, reply, size);
+		shutdown(*fd, SHUT_WR);
+	}
 	if (!size || !fwd_door_refused_read(worker, *fd, kind, reply, size))
 		close(*fd);
 	*fd = -1;
