@@ -242,17 +242,18 @@ def test_a_paused_sandbox_keeps_its_clients(scene):
             assert receive_exactly(waiting, 3) == b"new"
 
 
-def test_the_grace_of_a_woken_guest_begins_when_it_refuses(scene):
-    """A client that waited in a pause for longer than the grace still has the grace."""
+def test_the_grace_of_a_woken_guest_begins_anew(scene):
+    """A client that was refused, and then waited in a pause for longer than the grace, has the whole grace again."""
     one = scene(forwarder={"refused_grace": "1s"})
     guest = one.add("one")
     ports = iter(range(1000, 1010))
 
     def attempt():
         port = next(ports)
-        one.api.patch("one", {"paused": True})
         with one.door.visit("one", port, sent=b"early") as connection:
-            poll_until(lambda: any(seen["age_ms"] > 1500 for seen in one.connections("one")))
+            poll_until(lambda: one.connections("one") or readable(connection.fileno(), 0))
+            one.api.patch("one", {"paused": True})
+            poll_until(lambda: all(seen["age_ms"] > 1500 for seen in one.connections("one")))
             one.api.patch("one", {"paused": False})
             guest.serve(f"{port},echo")
             return connection.recv(5)
@@ -372,37 +373,44 @@ HAPROXY = """
 frontend here
   mode http
   bind 127.0.0.1:7001 proto h2
+  bind 127.0.0.1:7002
   unique-id-format "%[var(txn.wanted)]"
   http-request set-var(txn.wanted) hdr(x-wanted)
-  use_backend grpc if {{ hdr(x-wanted) -m beg g/ }}
+  http-response set-header x-seen %[res.hdr(weft-refused)]
+  use_backend grpc if { hdr(x-wanted) -m beg g/ }
   default_backend plain
 backend grpc
   mode http
-  server door unix@{path} proto h2 send-proxy-v2 proxy-v2-options unique-id
+  server door unix@/run/weft/door.sock proto h2 send-proxy-v2 proxy-v2-options unique-id
 backend plain
   mode http
-  server door unix@{path} send-proxy-v2 proxy-v2-options unique-id
+  server door unix@/run/weft/door.sock send-proxy-v2 proxy-v2-options unique-id
 """
 
 
 @pytest.mark.parametrize("kind", ["h", "g"])
 def test_haproxy_understands_refusals(scene, proxy, kind):
-    """Over both versions of HTTP, with a body that is still being sent and without; it waits for SETTINGS before it asks."""
+    """Over both versions of HTTP. It asks nothing before it has SETTINGS."""
     one = scene()
-    proxy.haproxy(HAPROXY.format(path="/run/weft/door.sock"), ports=(7001,))
-    for more in (False, True):
-        with one.host.connect("127.0.0.1", 7001) as connection:
-            client = H2Client(connection)
-            fields = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "guest")]
-            client.machine.send_headers(1, [*fields, ("x-wanted", f"{kind}/nobody/80/")], end_stream=not more)
-            client.flush()
-            if more:
-                client.machine.send_data(1, bytes(10_000))
-                client.flush()
-            seen = client.await_event(h2.events.ResponseReceived)
-            (answer,) = (event for event in seen if isinstance(event, h2.events.ResponseReceived))
-            fields = dict(answer.headers)
-            assert (fields[b":status"], fields[b"weft-refused"]) == (b"502", b"not-found")
+    proxy.haproxy(HAPROXY, ports=(7001, 7002))
+    with one.host.connect("127.0.0.1", 7001) as connection:
+        client = H2Client(connection)
+        client.post(wanted=f"{kind}/nobody/80/")
+        fields = client.answer()
+        assert (fields[":status"], fields["weft-refused"], fields["x-seen"]) == ("502", "not-found", "not-found")
+
+
+@pytest.mark.parametrize("kind", ["h", "g"])
+def test_haproxy_passes_refusals_on_in_the_middle_of_an_upload(scene, proxy, folder, kind):
+    """It looks at the reply, and its client gets it before the body is sent."""
+    one = scene()
+    proxy.haproxy(HAPROXY, ports=(7001, 7002))
+    with open(f"{folder}/body", "wb") as file:
+        file.truncate(20_000_000)
+    curl = ["curl", "-s", "-D", "-", "-o", f"{folder}/answer", "-T", f"{folder}/body", "-H", "Expect:"]
+    for _ in range(10):
+        told = one.host.output([*curl, "-H", f"X-Wanted: {kind}/nobody/80/", "http://127.0.0.1:7002/"], check=False)
+        assert " 502 " in told and "weft-refused: not-found" in told and "x-seen: not-found" in told, told
 
 
 # ---- What changes ----

@@ -134,23 +134,23 @@ class H2Client:
             if any(isinstance(event, kind) for event in seen):
                 return seen
 
-    def post(self, path="/", more=False):
-        """Begins a request on a new stream, whose body is still to come if MORE. Returns the stream."""
+    def post(self, wanted="", more=False):
+        """Begins a request on a new stream, whose body is still to come if MORE. Returns the stream. WANTED: a field for a proxy."""
         stream = self.machine.get_next_available_stream_id()
-        fields = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "guest")]
+        fields = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "guest"), ("x-wanted", wanted)]
         self.machine.send_headers(stream, [*fields, ("content-type", "application/grpc")], end_stream=not more)
         self.flush()
         return stream
 
     def send_window(self, stream):
-        """As much of a body as the other side allows."""
+        """As much of a body as the other side allows before it answers."""
         while size := min(self.machine.local_flow_control_window(stream), self.machine.max_outbound_frame_size):
             self.machine.send_data(stream, bytes(size))
             self.flush()
 
     def answer(self):
-        """The fields of the answer, once the stream has ended."""
-        seen = self.await_event(h2.events.StreamEnded)
+        """The fields of the answer."""
+        seen = self.await_event(h2.events.ResponseReceived)
         answers = [event for event in seen if isinstance(event, h2.events.ResponseReceived)]
         assert len(answers) == 1, seen
         return {name.decode(): value.decode() for name, value in answers[0].headers}
