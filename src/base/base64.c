@@ -6,6 +6,7 @@
 #include "base/base64.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -75,8 +76,10 @@ char *base_base64_write(const uint8_t *data, size_t size, char *text)
 
 		for (size_t i = 0; i < 3; i++)
 			value = value << 8 | (i < count ? data[done + i] : 0);
-		for (size_t i = 0; i < 4; i++)
-			*at++ = i <= count ? alphabet[value >> (18 - 6 * i) & 63] : '=';
+		memset(at, '=', 4);
+		for (size_t i = 0; i <= count; i++)
+			at[i] = alphabet[value >> (18 - 6 * i) & 63];
+		at += 4;
 	}
 	*at = '\0';
 	return text;

@@ -65,11 +65,10 @@ static size_t door_refusal_write_http(enum door_refusal refusal, unsigned limit,
 
 static char *door_refusal_put_text(char *at, const char *text)
 {
-	size_t length = strlen(text);
-
-	*at++ = (char)length;
-	memcpy(at, text, length);
-	return at + length;
+	*at++ = (char)strlen(text);
+	while (*text)
+		*at++ = *text++;
+	return at;
 }
 
 static char *door_refusal_put_field(char *at, const char *name, const char *value)

@@ -94,7 +94,7 @@ START_TEST(the_last_of_all_rules_counts_too)
 {
 	struct door_policy policy = { .is_public = true, .port_count = DOOR_PORTS_MAX };
 
-	for (uint16_t i = 0; i < DOOR_PORTS_MAX; i++)
+	for (size_t i = 0; i < DOOR_PORTS_MAX; i++)
 		policy.ports[i] = (struct door_port){ (uint16_t)(1000 + i), DOOR_ACCESS_CLOSED };
 	ck_assert_int_eq(door_judge(&policy, 999, &no_token), DOOR_LET_IN);
 	ck_assert_int_eq(door_judge(&policy, 1000, &no_token), DOOR_SHUT);
