@@ -134,12 +134,17 @@ void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum d
 	*fd = -1;
 }
 
-/* It was held for as long as it may be. A guest that is ready and says nothing is no better than one that refuses. */
-static enum door_refusal fwd_door_refusal_of_held(const struct route_state *state)
+/*
+ * It was held for as long as it may be. A guest that is ready and says nothing is no better than one that refuses, and one that refuses
+ * to the end has started, whether or not anybody is told when it is ready.
+ */
+static enum door_refusal fwd_door_refusal_of_held(const struct connection *connection)
 {
+	const struct route_state *state = &connection->side->state;
+
 	if (state->paused)
 		return DOOR_REFUSAL_PAUSED;
-	return state->ready ? DOOR_REFUSAL_PORT_CLOSED : DOOR_REFUSAL_STARTING;
+	return state->ready || connection->error == ECONNREFUSED ? DOOR_REFUSAL_PORT_CLOSED : DOOR_REFUSAL_STARTING;
 }
 
 bool fwd_door_refusal_of(const struct connection *connection, enum fwd_close_reason reason, enum door_refusal *refusal)
@@ -151,7 +156,7 @@ bool fwd_door_refusal_of(const struct connection *connection, enum fwd_close_rea
 		*refusal = DOOR_REFUSAL_PORT_CLOSED;
 		return true;
 	case CLOSE_CONNECT_DEADLINE:
-		*refusal = fwd_door_refusal_of_held(&connection->side->state);
+		*refusal = fwd_door_refusal_of_held(connection);
 		return true;
 	case CLOSE_NO_SANDBOX:
 	case CLOSE_NO_NAMESPACE:

@@ -272,6 +272,20 @@ START_TEST(a_port_that_refuses_is_closed)
 }
 END_TEST
 
+/* Nobody says of this sandbox when it is ready. */
+START_TEST(one_that_refuses_to_the_end_has_started)
+{
+	int fd;
+
+	lab.config->door.hold_ms = HOLD_MS;
+	fwd_reconfigure(lab.forwarder);
+	ask_port(&flow, 'h', "sb-1", closed_port(&fd), "");
+	expect_reply(&flow, "Weft-Refused: port-closed\r\n");
+	lab_expect_end(&lab, CLOSE_CONNECT_DEADLINE);
+	close(fd);
+}
+END_TEST
+
 START_TEST(one_that_never_starts_is_told_so)
 {
 	lab.config->door.hold_ms = HOLD_MS;
@@ -509,6 +523,7 @@ int main(void)
 	tcase_add_test(refusals, an_unknown_sandbox_is_not_found);
 	tcase_add_test(refusals, a_reply_reaches_who_is_still_sending);
 	tcase_add_test(refusals, a_port_that_refuses_is_closed);
+	tcase_add_test(refusals, one_that_refuses_to_the_end_has_started);
 	tcase_add_loop_test(refusals, one_that_never_starts_is_told_so, 0, 2);
 	tcase_add_test(refusals, beyond_the_limit_the_number_is_told);
 	tcase_add_loop_test(refusals, what_is_no_header_is_closed_without_a_word, 0, 3);
