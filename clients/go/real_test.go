@@ -82,6 +82,7 @@ func TestRealRegistration(t *testing.T) {
 		},
 		Bandwidth: &Bandwidth{ToGuest: &Rate{Rate: 12500000, Burst: 1000000}, FromGuest: &Rate{Rate: 0}},
 		Limits:    &Limits{Connections: Ptr(10), ConnectDeadlineMS: Ptr(int64(20000)), IdleMS: Ptr(int64(0)), HalfClosedMS: Ptr(int64(5)), KeepaliveMS: Ptr(int64(1000))},
+		Door:      &Door{Public: Ptr(false), TokenSHA256: TokenSHA256("secret"), Ports: map[string]DoorAccess{"80": DoorPublic, "49983": DoorClosed}},
 		Labels:    map[string]string{"template": "base", "": ""},
 	}
 	_, err := c.Register(ctx, "a1", full)
@@ -99,6 +100,9 @@ func TestRealRegistration(t *testing.T) {
 	}
 	if !reflect.DeepEqual(sandbox.Labels, full.Labels) || *sandbox.TAPOwner != *full.TAPOwner || !reflect.DeepEqual(&sandbox.Limits, full.Limits) {
 		t.Errorf("%+v", sandbox)
+	}
+	if door := sandbox.Door; door.Public || door.TokenSHA256 != full.Door.TokenSHA256 || !reflect.DeepEqual(door.Ports, full.Door.Ports) || door.HostLabel != "" {
+		t.Errorf("%+v", door)
 	}
 	if *sandbox.Bandwidth.ToGuest != *full.Bandwidth.ToGuest || sandbox.Endpoint(81) != "127.0.0.1:18081" || len(sandbox.Endpoints) != 3 || !sandbox.Endpoints[0].Open {
 		t.Errorf("%+v", sandbox)
@@ -163,6 +167,9 @@ func TestRealPatches(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if s := patched(Patch{Egress: &Egress{Internet: Ptr(false)}, Bandwidth: &Bandwidth{FromGuest: &Rate{Rate: 1000000}}, Limits: &Limits{Connections: Ptr(3)}}); *s.Egress.Internet || s.Bandwidth.FromGuest.Rate != 1000000 || *s.Limits.Connections != 3 {
+		t.Errorf("%+v", s)
+	}
+	if s := patched(Patch{Door: &Door{Ports: map[string]DoorAccess{"80": DoorClosed}}}); !s.Door.Public || s.Door.TokenSHA256 != "" || s.Door.Ports["80"] != DoorClosed {
 		t.Errorf("%+v", s)
 	}
 	verdict := must[*Verdict](t)(c.Reach(ctx, "a1", Destination{Address: "198.51.100.1", Port: 443}))

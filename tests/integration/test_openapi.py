@@ -91,12 +91,12 @@ def some_value(rng):
         [
             *WORDS[:4], None, True, False, 0, -1, 1, 80, 8080, 65536, 1.5, 10**18, [], {}, [8080], [0], {"guest_port": 8080},
             [{"guest_port": 8080, "listen": "127.0.0.1:18080"}], {"internet": True}, {"k": "v"}, {"rate": 1}, {"idle_ms": 1},
-            {"to_guest": {"rate": 1000}}, "127.0.0.1:18080", "keep", "reset", [["x"]], {"uid": 1, "gid": 1},
+            {"to_guest": {"rate": 1000}}, {"public": False}, {"ports": {"80": "closed"}}, "127.0.0.1:18080", "keep", "reset", [["x"]], {"uid": 1, "gid": 1},
         ]
     )
 
 
-FIELDS = ["name", "ports", "default", "ready_port", "tap_owner", "egress", "bandwidth", "limits", "labels", "publish", "unpublish",
+FIELDS = ["name", "door", "ports", "default", "ready_port", "tap_owner", "egress", "bandwidth", "limits", "labels", "publish", "unpublish",
           "paused", "flows", "nonsense"]
 
 
@@ -174,6 +174,8 @@ def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, 
         until(events, "published")
         api.patch("a1", {"unpublish": [8]})
         until(events, "unpublished")
+        api.patch("a1", {"door": {"ports": {"7": "closed"}}})
+        until(events, "door")
         one.run(["curl", "-s", "-m", "20", "http://10.0.0.1/"], check=False)
         denied = until(events, "denied")
         assert (denied["sandbox"], denied["rule"], denied["destination"], denied["port"]) == ("a1", "private", "10.0.0.1", 80)
