@@ -16,7 +16,8 @@
 
 static struct event_base *base;
 static struct events *events;
-static char seen[8192]; /* by the one reader of the test */
+static char seen[8192];                /* by the one reader of the test */
+static struct control_reply of_reader; /* of that reader, whose stream the teardown ends */
 static bool ended;
 static bool fail_once;        /* then there is no limit any more */
 static int allocations_left;  /* of JSON; negative: no limit */
@@ -113,9 +114,9 @@ static void teardown(void)
 }
 
 /* A reader from now on, or from SINCE of BOOT on. */
-static void read_events(struct control_reply *reply, uint64_t since, const char *boot)
+static void read_events(uint64_t since, const char *boot)
 {
-	struct control_request *request = fake_request(reply, HTTP_GET, "");
+	struct control_request *request = fake_request(&of_reader, HTTP_GET, "");
 
 	request->target.has_since = boot != NULL;
 	request->target.since = since;
@@ -138,9 +139,7 @@ static unsigned count(const char *text)
 
 START_TEST(an_event_is_one_line)
 {
-	struct control_reply reply;
-
-	read_events(&reply, 0, NULL);
+	read_events(0, NULL);
 	control_events_add(events, "repair", "a", json_pack("{s:s}", "what", "link"));
 	control_events_add(events, "unregistered", "a", json_object());
 	ck_assert_uint_eq(count("\n"), 3); /* the snapshot's end, and these */
@@ -153,12 +152,11 @@ END_TEST
 /* Wherever the memory runs out, an event is whole or missing, and a reader that misses one is told so. */
 START_TEST(a_reader_learns_that_it_missed_an_event)
 {
-	struct control_reply reply;
 	unsigned missed = 0;
 
 	fail_once = _i;
 	for (int left = 0;; left++) {
-		read_events(&reply, 0, NULL);
+		read_events(0, NULL);
 		json_t *fields = json_pack("{s:s}", "what", "link");
 
 		allocations_left = left;
@@ -179,9 +177,7 @@ END_TEST
 
 START_TEST(no_memory_for_the_members_is_no_event_without_them)
 {
-	struct control_reply reply;
-
-	read_events(&reply, 0, NULL);
+	read_events(0, NULL);
 	control_events_add(events, "repair", "a", NULL);
 	ck_assert(ended);
 	ck_assert_uint_eq(count("repair"), 0);
@@ -192,19 +188,18 @@ END_TEST
 
 START_TEST(no_reader_goes_on_from_before_a_lost_event)
 {
-	struct control_reply reply;
 	char boot[32];
 
-	read_events(&reply, 0, NULL);
+	read_events(0, NULL);
 	control_events_add(events, "registered", "a", json_object());
 	ck_assert_int_eq(sscanf(strstr(seen, "\"boot\":"), "\"boot\":\"%31[0-9a-f]", boot), 1);
 	control_events_add(events, "repair", "a", NULL); /* seq 2 */
 	control_events_add(events, "unregistered", "a", json_object());
 
-	read_events(&reply, 1, boot);
+	read_events(1, boot);
 	ck_assert_uint_eq(count("snapshot-end"), 1);
 	ck_assert(!ended);
-	read_events(&reply, 2, boot);
+	read_events(2, boot);
 	ck_assert_uint_eq(count("snapshot-end"), 0);
 	ck_assert_uint_eq(count("unregistered"), 1);
 	ck_assert(!ended);
@@ -213,10 +208,8 @@ END_TEST
 
 START_TEST(a_snapshot_without_its_end_ends_the_stream)
 {
-	struct control_reply reply;
-
 	allocations_left = 0;
-	read_events(&reply, 0, NULL);
+	read_events(0, NULL);
 	ck_assert(ended);
 	ck_assert_str_eq(seen, "");
 }
@@ -225,9 +218,7 @@ END_TEST
 /* A reader may go on from its last line, so that has the seq of the last event that was sent to it. */
 START_TEST(the_last_line_of_a_daemon_that_stops_says_so)
 {
-	struct control_reply reply;
-
-	read_events(&reply, 0, NULL);
+	read_events(0, NULL);
 	control_events_add(events, "registered", "a", json_object());
 	control_events_stop(events);
 	ck_assert(ended);
@@ -239,7 +230,7 @@ START_TEST(the_last_line_of_a_daemon_that_stops_says_so)
 	ck_assert_uint_eq(count("stopping"), 1);
 
 	for (int failing = 0; failing < 2; failing++) {
-		read_events(&reply, 0, NULL);
+		read_events(0, NULL);
 		*(failing ? &allocations_left : &buffers_left) = 0;
 		control_events_stop(events);
 		allocations_left = buffers_left = -1;
@@ -252,12 +243,11 @@ END_TEST
 /* Otherwise it would be silent until the next event. */
 START_TEST(a_reader_without_a_buffer_ends)
 {
-	struct control_reply reply;
 	int missed = 0;
 
 	for (;; missed++) {
 		buffers_left = missed;
-		read_events(&reply, 0, NULL);
+		read_events(0, NULL);
 		buffers_left = -1;
 		if (!ended)
 			break;
@@ -272,7 +262,7 @@ START_TEST(a_reader_without_a_buffer_ends)
 		if (!ended)
 			break;
 		ck_assert_uint_eq(count("repair"), 0);
-		read_events(&reply, 0, NULL);
+		read_events(0, NULL);
 	}
 	ck_assert_uint_eq(count("repair"), 1);
 	ck_assert_int_ge(missed, 2);
