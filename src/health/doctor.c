@@ -14,10 +14,10 @@ void health_doctor_examine(const struct health_facts *facts, struct health_repor
 		check_uplink,          check_firewall,
 		check_services,        check_redirects,
 		check_tunnels,         check_proxy_environment,
-		check_ports,           check_port_range,
-		check_link_group,      check_mounts,
-		check_state_directory, check_startup_reclaim,
-		check_leftovers,
+		check_ports,           check_door,
+		check_port_range,      check_link_group,
+		check_mounts,          check_state_directory,
+		check_startup_reclaim, check_leftovers,
 	};
 
 	if (facts->incomplete)

@@ -24,12 +24,22 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 void check_tunnels(const struct health_facts *facts, struct health_report *report);
 void check_proxy_environment(const struct health_facts *facts, struct health_report *report);
 void check_ports(const struct health_facts *facts, struct health_report *report);
+void check_door(const struct health_facts *facts, struct health_report *report);
 void check_port_range(const struct health_facts *facts, struct health_report *report);
 void check_link_group(const struct health_facts *facts, struct health_report *report);
 void check_mounts(const struct health_facts *facts, struct health_report *report);
 void check_state_directory(const struct health_facts *facts, struct health_report *report);
 void check_startup_reclaim(const struct health_facts *facts, struct health_report *report);
 void check_leftovers(const struct health_facts *facts, struct health_report *report);
+
+/*
+ * What check_door() finds part by part, as `weftctl door` shows it: findings of haproxy, files, ports, socket and answer, where a door is
+ * not in use too.
+ */
+void check_door_parts(const struct health_facts *facts, struct health_report *report);
+
+/* Judges what the door at WHERE said when it was asked for HEALTH_DOOR_ID; nothing if it was not. */
+void check_door_answer(const struct health_door_answer *answer, const char *where, struct health_report *report);
 
 /* All of them, in that order. */
 void health_doctor_examine(const struct health_facts *facts, struct health_report *report);

@@ -367,6 +367,18 @@ void health_facts_begin(struct health_facts *facts, const char *socket)
 	facts->incomplete = !holders || holders->incomplete;
 }
 
+void health_facts_gather_door(struct health_facts *facts, const struct config *config, bool always)
+{
+	AUTO_FREE char *tcp = health_read_file(NULL, "/proc/net/tcp");
+	AUTO_FREE char *tcp6 = health_read_file(NULL, "/proc/net/tcp6");
+
+	health_add_sockets(facts, tcp, false);
+	health_add_sockets(facts, tcp6, true);
+	health_door_look(&facts->door, config, facts);
+	if (always || health_door_is_used(&facts->door))
+		health_door_ask_both(&facts->door);
+}
+
 void health_facts_gather(struct health_facts *facts, const struct config *config, const char *state_dir, int pid)
 {
 	const struct health_layout first = health_layout_of_config(config);
@@ -386,10 +398,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 	if (inspect_features(facts->features_missing, sizeof(facts->features_missing), &err) < 0)
 		snprintf(facts->features_error, sizeof(facts->features_error), "%s", err.text);
 
-	AUTO_FREE char *tcp = health_read_file(NULL, "/proc/net/tcp");
-	AUTO_FREE char *tcp6 = health_read_file(NULL, "/proc/net/tcp6");
-	health_add_sockets(facts, tcp, false);
-	health_add_sockets(facts, tcp6, true);
+	health_facts_gather_door(facts, config, false);
 	health_gather_netns_names(facts);
 	health_gather_directory(&facts->state_directory, state_dir, pid);
 	health_gather_orchestrators(facts);

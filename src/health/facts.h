@@ -7,6 +7,7 @@
  */
 
 #include "base/vec.h"
+#include "health/front_door.h"
 #include "inspect/inspect.h"
 #include "inspect/ruleset.h"
 #include "inspect/trial.h"
@@ -115,6 +116,7 @@ struct health_facts {
 	struct {
 		VEC_OF(struct health_orchestrator);
 	} orchestrators;
+	struct health_door door;
 
 	struct health_said said; /* gathered by the caller, if at all */
 
@@ -174,6 +176,12 @@ bool health_read_number(const struct health_facts *facts, const char *path, long
 
 /* Parses the text of /proc/net/tcp or tcp6 and appends to the facts. */
 void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6);
+
+/*
+ * Gathers the facts about the door alone, by the sockets of this network namespace and the options of CONFIG, and asks it if one is in
+ * use or ALWAYS. health_facts_gather() does that too.
+ */
+void health_facts_gather_door(struct health_facts *facts, const struct config *config, bool always);
 
 /* The process that listens on the control socket; -1: one that we may not see; 0: none. */
 int health_daemon(const struct health_facts *facts);
