@@ -201,6 +201,10 @@ const struct command commands[] = {
 	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for faults that break sandbox networks",
 	  "Needs no daemon. Run it as root, in the environment in which clients run. Exits 5 if it finds a fault.",
 	  command_doctor },
+	{ "door", "[check [URL]]", 0, 2, false, false, NULL, "Show the front door, or check the way through it",
+	  "'check' asks at URL, http://127.0.0.1:3002 by default, for a sandbox that does not exist. With https the\n"
+	  "certificate is looked at, by the program openssl. Exits 5 if a check fails.",
+	  command_door },
 	{ "events", "", 0, 0, false, false, events_options, "Follow the events", NULL, command_events },
 	{ "connections", "ID", 1, 1, false, false, NULL, "List the connections of a sandbox", NULL,
 	  command_connections },

@@ -25,6 +25,7 @@ int command_resume(const struct cli *cli);
 int command_reach(const struct cli *cli);
 int command_diagnose(const struct cli *cli);
 int command_doctor(const struct cli *cli);
+int command_door(const struct cli *cli);
 int command_events(const struct cli *cli);
 int command_connections(const struct cli *cli);
 int command_top(const struct cli *cli);

@@ -153,6 +153,8 @@ static void cli_complete_operand(const struct completion *completion)
 		return;
 	if (!completion->command || cli_complete_operand_is(completion, "[COMMAND]"))
 		cli_complete_commands(completion);
+	else if (cli_complete_operand_is(completion, "[check"))
+		cli_complete_words(completion, "check");
 	else if (cli_complete_operand_is(completion, "CMD..."))
 		fputs(completion->operands > 1 ? ":files\n" : ":commands\n", completion->out);
 	else if (cli_complete_operand_is(completion, "P..."))

@@ -225,11 +225,17 @@ static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts 
 	    (size_t)json_integer_value(count);
 	cli_doctor_note_not_open(facts, status);
 	cli_doctor_note_layouts(facts, json_object_get(json_object_get(status, "uses"), "layouts"));
-	/* They are held back while it still loads them. */
+	return status;
+}
+
+/* Asks the daemon for its sandboxes, which it holds back while it still loads them. */
+static void cli_doctor_note_sandboxes(const struct cli *cli, struct health_facts *facts)
+{
+	struct err err;
+
 	json_t *answer = strcmp(facts->said.state, "running") == 0 ? cli_doctor_ask(cli, "/v1/sandboxes", &err) : NULL;
 	cli_doctor_note_ports(facts, json_is_array(answer) ? answer : json_object_get(answer, "sandboxes"));
 	json_decref(answer);
-	return status;
 }
 
 /* Reads the daemon's file, which may have changed since. One that cannot be used is its daemon's matter: `weftd --check` tells. */
@@ -256,21 +262,21 @@ static void cli_doctor_read_file(struct cli_doctor *doctor, const char *path, st
 	config_mistakes_clear(&mistakes);
 }
 
-int cli_doctor_gather(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report)
+int cli_doctor_begin(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report, json_t **status,
+		     char state_dir[static DOCTOR_PATH_SIZE], int *pid)
 {
 	struct health_facts *facts = &doctor->facts;
 	const char *named = cli_args_value(cli->args, "config");
-	char state_dir[DOCTOR_PATH_SIZE] = "";
 	bool known;
 
 	*doctor = (struct cli_doctor){ 0 };
 	health_facts_begin(facts, cli->socket);
-	int pid = health_daemon(facts);
-	json_t *status = cli_doctor_ask_status(cli, facts);
-	const json_t *uses = json_object_get(status, "uses");
-	snprintf(state_dir, sizeof(state_dir), "%s", client_text(uses, "state_dir"));
-	if (!state_dir[0] && !cli_doctor_find_path(pid, "--state-dir", state_dir, &known))
-		snprintf(state_dir, sizeof(state_dir), "%s", usual_state_dir);
+	*pid = health_daemon(facts);
+	*status = cli_doctor_ask_status(cli, facts);
+	const json_t *uses = json_object_get(*status, "uses");
+	snprintf(state_dir, DOCTOR_PATH_SIZE, "%s", client_text(uses, "state_dir"));
+	if (!state_dir[0] && !cli_doctor_find_path(*pid, "--state-dir", state_dir, &known))
+		snprintf(state_dir, DOCTOR_PATH_SIZE, "%s", usual_state_dir);
 	if (!uses)
 		cli_doctor_read_marks(facts, state_dir);
 	if (named) {
@@ -280,13 +286,24 @@ int cli_doctor_gather(const struct cli *cli, struct cli_doctor *doctor, struct h
 		facts->file = doctor->file;
 		facts->file_path = doctor->file_path;
 	} else {
-		doctor->config = cli_doctor_guess_config(cli, pid, report);
+		doctor->config = cli_doctor_guess_config(cli, *pid, report);
+	}
+	return doctor->config ? 0 : -1;
+}
+
+int cli_doctor_gather(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report)
+{
+	char state_dir[DOCTOR_PATH_SIZE] = "";
+	json_t *status = NULL;
+	int pid;
+
+	int code = cli_doctor_begin(cli, doctor, report, &status, state_dir, &pid);
+	if (code == 0) {
+		cli_doctor_note_sandboxes(cli, &doctor->facts);
+		health_facts_gather(&doctor->facts, doctor->config, state_dir, pid > 0 ? pid : 0);
 	}
 	json_decref(status);
-	if (!doctor->config)
-		return -1;
-	health_facts_gather(facts, doctor->config, state_dir, pid > 0 ? pid : 0);
-	return 0;
+	return code;
 }
 
 void cli_doctor_clear(struct cli_doctor *doctor)

@@ -8,6 +8,8 @@
 #include "health/facts.h"
 #include "health/findings.h"
 
+#include <jansson.h>
+
 enum { DOCTOR_PATH_SIZE = 4096 };
 
 struct cli_doctor {
@@ -22,6 +24,13 @@ struct cli_doctor {
  * *KNOWN: the command line could be read.
  */
 bool cli_doctor_find_path(int pid, const char *option, char path[static DOCTOR_PATH_SIZE], bool *known);
+
+/*
+ * The first half of cli_doctor_gather(): asks the daemon for its status, which *STATUS gets (NULL: no answer; the caller json_decref()s),
+ * and has the configuration; no fact of the host is gathered. STATE_DIR: the state directory. *PID: the daemon; 0: none, -1: not visible.
+ */
+int cli_doctor_begin(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report, json_t **status,
+		     char state_dir[static DOCTOR_PATH_SIZE], int *pid);
 
 /*
  * Asks the daemon and gathers all facts; a guess is noted in REPORT. 0, or -1 after it was reported that a configuration file cannot be
