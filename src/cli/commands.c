@@ -195,7 +195,7 @@ const struct command commands[] = {
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
 	{ "diagnose", "ID", 1, 1, false, false, diagnose_options, "Walk a sandbox's path and name the first broken hop",
-	  "The hops are listen, veth, route, rules, tap, guest, tcp, http, kernel and egress. 'idle' (nothing listens "
+	  "The hops are door, listen, veth, route, rules, tap, guest, tcp, http, kernel and egress. 'idle' (nothing listens "
 	  "on that port) and '-' (not tried) are no faults. Exits 5 if a hop is broken.",
 	  command_diagnose },
 	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for faults that break sandbox networks",

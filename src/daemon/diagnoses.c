@@ -207,6 +207,7 @@ static int daemon_diagnoses_copy(struct daemon *daemon, const struct sandbox *sa
 static void daemon_diagnoses_copy_state(struct daemon *daemon, const struct sandbox *sandbox,
 					struct diagnose_request *request)
 {
+	const char *label = registry_sandbox_host_label(sandbox);
 	int64_t now_ms = clock_wall_ms();
 
 	request->config = daemon->config;
@@ -220,6 +221,7 @@ static void daemon_diagnoses_copy_state(struct daemon *daemon, const struct sand
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;
 	request->is_default = sandbox->spec->is_default;
+	snprintf(request->host_label, sizeof(request->host_label), "%s", label ? label : "");
 }
 
 static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct sandbox *sandbox, uint32_t to)
@@ -239,6 +241,7 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 	daemon_diagnoses_copy_state(daemon, sandbox, request);
 	request->to = to;
 	request->layout = sandbox->layout;
+	request->door = &diagnosing->spec->door;
 	diagnosing->plan = daemon_tenant_plan(sandbox, diagnosing->nat);
 	diagnosing->plan.id = request->id;
 	diagnosing->plan.egress = &diagnosing->spec->egress;

@@ -19,10 +19,10 @@ static const struct {
 	hop_check *check;
 	bool speaks; /* sends packets to the guest */
 } path[DIAGNOSIS_HOPS] = {
-	{ "listen", hop_listen, false }, { "veth", hop_veth, false }, { "route", hop_route, false },
-	{ "rules", hop_rules, false },   { "tap", hop_tap, false },   { "guest", hop_guest, true },
-	{ "tcp", hop_tcp, true },        { "http", hop_http, true },  { "kernel", hop_kernel, true },
-	{ "egress", hop_egress, true },
+	{ "door", hop_door, false },    { "listen", hop_listen, false }, { "veth", hop_veth, false },
+	{ "route", hop_route, false },  { "rules", hop_rules, false },   { "tap", hop_tap, false },
+	{ "guest", hop_guest, true },   { "tcp", hop_tcp, true },        { "http", hop_http, true },
+	{ "kernel", hop_kernel, true }, { "egress", hop_egress, true },
 };
 
 /* The object in the way of the sandbox's links, which has the sandbox's own names. It may be what another's VM lives by. */
@@ -67,7 +67,7 @@ static void health_diagnose_advise(struct walk *walk)
 /* The hop that stands for a failure where the path looks whole all the same. */
 static struct hop *health_diagnose_hop_of(struct diagnosis *diagnosis, enum failure failure)
 {
-	const char *name = path[0].name;
+	const char *name = "listen";
 
 	switch (failure) {
 	case FAILURE_NAMESPACE:

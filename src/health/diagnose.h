@@ -3,14 +3,15 @@
 #define WEFT_HEALTH_DIAGNOSE_H
 
 /*
- * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest, then over the kernel path from
- * the host, and from the guest's side out to the world. Each hop is really inspected or tried, and nothing is claimed about the hops
- * behind the first broken one.
+ * Finds where one sandbox's path is broken. The walk goes from the front door, where one is in use, and from the listener to the agent in
+ * the guest, then over the kernel path from the host, and from the guest's side out to the world. Each hop is really inspected or tried,
+ * and nothing is claimed about the hops behind the first broken one.
  *
  * A walk may block for some seconds, so it needs a thread of its own.
  */
 
 #include "base/addr.h"
+#include "config/door_policy.h"
 #include "fabric/fabric.h"
 #include "registry/registry.h"
 
@@ -28,13 +29,14 @@ enum hop_status {
 };
 
 struct hop {
-	const char *name; /* "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress" */
+	const char
+	    *name; /* "door", "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress" */
 	enum hop_status status;
 	char subject[160]; /* for example "ns-110/tap0 169.254.0.22/30" */
 	char detail[256];  /* the finding, for example "NO-CARRIER: no process has tap0 open" */
 };
 
-enum { DIAGNOSIS_HOPS = 10 };
+enum { DIAGNOSIS_HOPS = 11 };
 
 struct diagnosis {
 	struct hop hops[DIAGNOSIS_HOPS];
@@ -76,6 +78,8 @@ struct diagnose_request {
 	uint64_t state_age_ms;          /* how long it is in STATE */
 	uint32_t to;                    /* the destination that `egress` tries, host order; 0: DIAGNOSE_SOMEWHERE */
 	uint16_t ready_port;            /* 0: none */
+	const struct door_policy *door; /* who may come through the front door; the caller's; NULL: not known */
+	char host_label[SANDBOX_ID_MAX + 1]; /* under the door's domain; "": it has none */
 	const struct fabric_plan *plan; /* for the rules; the caller's, with all it points to, until the walk is over */
 };
 

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "fabric/slot/drift.h"
 #include "health/diagnose.h"
+#include "health/front_door.h"
 #include "health/guest_probe.h"
 #include "inspect/look.h"
 #include "inspect/ruleset.h"
@@ -35,7 +36,8 @@ struct walk {
 /* Fills in HOP. With SUBJECT_ONLY the path is broken already: name the subject and try nothing. */
 typedef enum hop_status hop_check(struct walk *walk, struct hop *hop, bool subject_only);
 
-hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http, hop_kernel, hop_egress;
+hop_check hop_door, hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http, hop_kernel,
+    hop_egress;
 
 void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -90,6 +92,16 @@ struct hop_suspicion {
 bool hop_blame(struct walk *walk, const char *what, const struct hop_suspicion *suspicions, size_t count, bool sure);
 
 /* ---- Judgements, apart from the looks that they judge ---- */
+
+/* What was seen of the front door, which is in use. */
+struct hop_door_seen {
+	struct health_door door;
+	uint16_t port;                 /* of the guest, that clients ask for */
+	struct health_door_answer own; /* to who asks for it; not asked where that might disturb the guest */
+};
+
+/* The finding at hop `door`, with its cause. */
+enum hop_status hop_door_judge(struct walk *walk, struct hop *hop, const struct hop_door_seen *seen);
 
 /* A port of the guest that was tried. */
 struct hop_port {

@@ -197,7 +197,7 @@ def await_whole(api, name):
 
     def whole():
         seen.update(api.get(f"/v1/sandboxes/{name}/diagnosis").expect(200).body)
-        return seen["broken"] is None and all(hop["status"] == "ok" for hop in seen["hops"] if hop["hop"] != "egress")
+        return seen["broken"] is None and all(hop["status"] == "ok" for hop in seen["hops"] if hop["hop"] not in ("door", "egress"))
 
     poll_until(whole, what=lambda: str(seen))
 

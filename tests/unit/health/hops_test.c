@@ -273,6 +273,97 @@ START_TEST(a_datagram_that_leaves_otherwise_than_meant_is_a_fault)
 }
 END_TEST
 
+/* ---- door ---- */
+
+static const char right[] = "HTTP/1.1 502 Bad Gateway\r\n\r\n"
+			    "{\"sandboxId\":\"weftdoorcheck\",\"message\":\"The sandbox was not found\",\"code\":502}";
+
+static void answered(struct health_door_answer *answer, const char *text)
+{
+	health_door_read_answer(text, strlen(text), answer);
+}
+
+/* A door through which clients come to port 8080. */
+static struct hop_door_seen open_door(void)
+{
+	static struct door_policy policy;
+	struct hop_door_seen seen = { .port = 8080 };
+
+	policy = (struct door_policy){ .is_public = true };
+	request.door = &policy;
+	seen.door.proxy.pid = 812;
+	strcpy(seen.door.socket.path, "/run/weft/door.sock");
+	answered(&seen.door.knock, "HTTP/1.1 502 Bad Gateway\r\nWeft-Refused: not-found\r\n\r\n");
+	answered(&seen.door.answer, right);
+	return seen;
+}
+
+START_TEST(a_door_tells_who_may_come_in)
+{
+	struct hop_door_seen seen = open_door();
+	struct door_policy policy = { .is_public = false, .ports = { { 8080, DOOR_ACCESS_CLOSED } }, .port_count = 1 };
+
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "open to everybody");
+	answered(&seen.own, "HTTP/1.1 204 No Content\r\n\r\n");
+	seen.own.took_us = 800;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "open to everybody, answers 204 in 0.8 ms");
+	request.door = &policy;
+	seen.own.result = HEALTH_DOOR_SILENT;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "closed to all");
+	seen.port = 81;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "open to nobody, for it has no token");
+	policy.has_token = true;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "open to those with the token");
+	seen.port = DOOR_FREE_PORT;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+	ck_assert_str_eq(hop.detail, "open to everybody");
+	ck_assert_str_eq(diagnosis.cause, "");
+}
+END_TEST
+
+START_TEST(a_door_that_nobody_gets_through_is_broken)
+{
+	struct hop_door_seen seen = open_door();
+
+	answered(&seen.door.answer, "HTTP/1.1 503 Service Unavailable\r\n\r\n");
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "HAProxy: status 503");
+	ck_assert_ptr_nonnull(strstr(diagnosis.next_step, "weftctl door check"));
+	seen.door.knock = (struct health_door_answer){ .result = HEALTH_DOOR_UNREACHED, .error = ECONNREFUSED };
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "/run/weft/door.sock: Connection refused");
+	seen.door.socket.error = ENOENT;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "/run/weft/door.sock: No such file or directory");
+	seen.door.proxy.pid = 0;
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_str_eq(diagnosis.cause, "weft-door.service does not run");
+	seen.door.local = (struct health_door_holder){ .listens = true, .pid = 9, .name = "client-proxy" };
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "process 9 (client-proxy) of uid 0 has port 3002"));
+}
+END_TEST
+
+START_TEST(a_door_to_another_weftd_is_broken)
+{
+	struct hop_door_seen seen = open_door();
+
+	answered(&seen.own, "HTTP/1.1 502 Bad Gateway\r\n\r\n"
+			    "{\"sandboxId\":\"a1\",\"message\":\"The sandbox was not found\",\"code\":502}");
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "it does not know this sandbox");
+	/* A port on which nothing listens is the guest's matter. */
+	answered(&seen.own, "HTTP/1.1 502 Bad Gateway\r\n\r\n{\"message\":\"The sandbox is running but port is not "
+			    "open\"}");
+	ck_assert_int_eq(hop_door_judge(&walk, &hop, &seen), HOP_OK);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("judgements");
@@ -291,6 +382,9 @@ int main(void)
 	tcase_add_test(tcase, a_confirmed_datagram_has_passed);
 	tcase_add_test(tcase, a_datagram_that_nobody_confirms_was_dropped);
 	tcase_add_test(tcase, a_datagram_that_leaves_otherwise_than_meant_is_a_fault);
+	tcase_add_test(tcase, a_door_tells_who_may_come_in);
+	tcase_add_test(tcase, a_door_that_nobody_gets_through_is_broken);
+	tcase_add_test(tcase, a_door_to_another_weftd_is_broken);
 
 	Suite *suite = suite_create("hops");
 	suite_add_tcase(suite, tcase);

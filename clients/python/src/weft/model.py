@@ -19,7 +19,7 @@ WaitState = Literal["attached", "ready", "detached", "paused"]
 PortProto = Literal["tcp", "udp"]
 DoorAccess = Literal["public", "token", "closed"]
 Via = Literal["forwarder", "nat"]
-HopName = Literal["listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress"]
+HopName = Literal["door", "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress"]
 Flows = Literal["keep", "reset"]
 EventType = Literal[
     "snapshot", "snapshot-end", "registered", "state", "renamed", "published", "unpublished", "default", "door", "denied", "repair",
