@@ -3,7 +3,7 @@
  * The control socket alone, over the real registry, with a daemon behind it that only pretends: nothing is made in the kernel.
  * The tests of HTTP use it, and so may developers of src/control/.
  *
- *	control_harness SOCKET [--loading | --adopting] [--http ADDR:PORT] [--descriptors N]
+ *	control_harness SOCKET [--loading | --adopting] [--http ADDR:PORT] [--descriptors N] [--door DOMAIN]
  *
  * A PATCH with the label "state" puts the sandbox into that state, with the label "reason" as its reason. USR1 ends the adoption. USR2 adds 40,000 events. TERM and INT
  * end it; so does the end of its standard input, so that it never outlives its test.
@@ -29,6 +29,7 @@ static struct config *config;
 static struct registry *registry;
 static struct control *control;
 static bool loading, adopting;
+static const char *door_domain;            /* "": it has none; NULL: there is no door */
 static char diagnosed[SANDBOX_ID_MAX + 1]; /* the sandbox that was diagnosed last */
 static int64_t diagnosed_ms;
 
@@ -179,9 +180,18 @@ static void reach(void *context, struct control_request *request)
 
 static json_t *uses(void)
 {
-	return json_pack("{s:n,s:s,s:[{s:s,s:s,s:s,s:i,s:s,s:s}],s:{}}", "config", "state_dir", "/run/weft/state",
-			 "layouts", "netns_dir", "/run/netns", "netns_prefix", "ns-", "veth_prefix", "veth-",
-			 "link_group", 1874, "host_cidr", "10.11.0.0/16", "veth_cidr", "10.12.0.0/16", "options");
+	return json_pack("{s:n,s:s,s:[{s:s,s:s,s:s,s:i,s:s,s:s}],s:{s:{s:s}}}", "config", "state_dir",
+			 "/run/weft/state", "layouts", "netns_dir", "/run/netns", "netns_prefix", "ns-", "veth_prefix",
+			 "veth-", "link_group", 1874, "host_cidr", "10.11.0.0/16", "veth_cidr", "10.12.0.0/16",
+			 "options", "door", "domain", door_domain ? door_domain : "");
+}
+
+static json_t *door(void)
+{
+	if (!door_domain)
+		return json_null();
+	return json_pack("{s:s,s:i,s:i,s:i,s:{s:i},s:i}", "socket", "/run/weft/door.sock", "connections", 0, "held", 0,
+			 "served", 0, "refused", "not-found", 0, "broken", 0);
 }
 
 static void status(void *context, struct control_request *request)
@@ -194,11 +204,11 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o,s:n,s:n}", "version",
+			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o,s:n,s:o}", "version",
 					 "harness", "api", CONTROL_API_VERSION, "host", "somehost", "state",
 					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
 					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0,
-					 "not_open", "uses", uses(), "handover", "door"));
+					 "not_open", "uses", uses(), "handover", "door", door()));
 }
 
 static void metrics(void *context, struct control_request *request)
@@ -350,6 +360,8 @@ static int read_options(int argc, char **argv)
 			loading = adopting = true;
 		else if (!strcmp(argv[i], "--descriptors") && i + 1 < argc)
 			descriptors = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--door") && i + 1 < argc)
+			door_domain = argv[++i];
 		else if (!strcmp(argv[i], "--http") && i + 1 < argc) {
 			config->http.listen.items = calloc(1, sizeof(struct addr));
 			config->http.listen.count = !addr_parse(argv[++i], config->http.listen.items);

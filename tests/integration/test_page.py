@@ -47,10 +47,10 @@ class Page:
         self.served = None
         self.lost = False  # what the page asks for finds nobody, at times
 
-    def serve(self):
+    def serve(self, *options):
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.served = self.host.popen(
-                [os.path.join(build_dir(), "tests", "control_harness"), self.socket, "--http", "127.0.0.1:9090"],
+                [os.path.join(build_dir(), "tests", "control_harness"), self.socket, "--http", "127.0.0.1:9090", *options],
                 stdin=subprocess.PIPE, stdout=log, stderr=log,
             )
         poll_until(lambda: listens(self.host))
@@ -281,6 +281,34 @@ def test_nothing_that_a_caller_sends_is_markup(page):
     assert EVIL in browser.evaluate('document.querySelector("#panel .labels").textContent')
     assert EVIL in browser.evaluate('document.querySelector("#panel .reason").textContent')
     browser.wait('document.title === "(1) somehost \u2013 weft"')
+
+
+@pytest.mark.parametrize("domain, base", [(None, None), ("", None), ("box.example", "https://{}-web.box.example/"),
+                                          ("localhost", "http://{}-web.localhost:3002/")])  # fmt: skip
+def test_each_sandboxs_url_at_the_front_door_is_a_link(page, domain, base):
+    api, browser = page.api, page.browser
+    if domain is not None:
+        page.stop()
+        page.serve("--door", domain)
+    door = {"token_sha256": "A" * 43 + "=", "ports": {"8080": "token", "9000": "closed"}}
+    api.register("A_1", {"ports": [8080, {"guest_port": 53, "proto": "udp"}], "ready_port": 49983, "door": door})
+    api.register("a2", {"name": "web", "ports": [8080], "ready_port": 49983, "door": door})
+    links = "[...document.querySelectorAll('#panel a')].map((link) => link.href)"
+    text = "[...document.querySelectorAll('#panel section')].find((one) => one.textContent.startsWith('Front door'))?.textContent"
+    page.show(2, URL + "#a2")
+    browser.wait(PANEL + '.includes("8080/tcp")')
+    if domain is None:
+        assert browser.evaluate(links) == []
+        return
+    base = base or "http://localhost:3002/sandbox/a2/{}/"
+    browser.wait(f"({links}).length === 2")
+    assert browser.evaluate(links) == [base.format(49983), base.format(8080)]
+    assert "(with the token)" in browser.evaluate(text) and base.format(9000) + " (closed)" in browser.evaluate(text)
+    # In a host name this id has no place.
+    browser.evaluate('location.hash = "A_1"')
+    browser.wait(f"({links})[0]?.includes('A_1')")
+    assert browser.evaluate(links) == [f"http://localhost:3002/sandbox/A_1/{port}/" for port in (49983, 8080)]
+    kept_screenshot(browser, "page-door")
 
 
 def test_traffic_is_drawn_from_the_first_moment(page):

@@ -81,6 +81,30 @@ function drawAddresses(parent, o) {
 	if (!o.endpoints.length) where.append(make("p", "faint", "no published port"));
 	if (o.ready_port) where.append(make("p", "faint", "ready when port " + o.ready_port + " answers"));
 }
+/* Where a browser on the host, or anywhere under the door's domain, finds PORT of the sandbox; null: weftd has no door. */
+function doorUrl(o, port) {
+	if (!host.status || !host.status.door || !o.door) return null;
+	const options = host.status.uses && host.status.uses.options.door || {}, domain = options.domain, label = o.door.host_label;
+	if (!domain || !label) return "http://localhost:3002/sandbox/" + encodeURIComponent(o.id) + "/" + port + "/";
+	const local = domain === "localhost" || domain.endsWith(".localhost");
+	return (local ? "http://" : "https://") + port + "-" + label + "." + domain + (local ? ":3002/" : "/");
+}
+/* The ports that are known to serve something over TCP. */
+function doorPorts(o) {
+	const ports = o.endpoints.filter((e) => e.proto === "tcp").map((e) => e.guest_port);
+	return [...new Set([...o.ready_port ? [o.ready_port] : [], ...ports, ...Object.keys(o.door.ports).map(Number)])];
+}
+function drawDoor(parent, o) {
+	if (!doorUrl(o, 1)) return;
+	const part = section(parent, "Front door"), ports = doorPorts(o), free = 49983; // envd's, which asks for no token here
+	for (const port of ports) {
+		const way = o.door.ports[port] || (o.door.public || port === free ? "public" : "token"), url = doorUrl(o, port);
+		const link = make(way === "closed" ? "span" : "a", "mono", url);
+		if (way !== "closed") { link.href = url; link.target = "_blank"; link.rel = "noopener noreferrer"; }
+		part.append(make("p", way === "closed" ? "faint" : "", link, way === "public" ? "" : way === "token" ? " (with the token)" : " (closed)"));
+	}
+	if (!ports.length) part.append(make("p", "mono faint", doorUrl(o, "PORT")));
+}
 function drawPanel() {
 	const entry = sandboxes.get(panel.id), box = $("panel");
 	box.hidden = !panel.id;
@@ -101,6 +125,7 @@ function drawPanel() {
 	if (labelsOf(o).length) box.append(make("p", "small labels", labelsOf(o).join("  ")));
 	drawHops(box, entry);
 	drawAddresses(box, o);
+	drawDoor(box, o);
 	const traffic = section(box, "Traffic"), graph = newGraph();
 	drawGraph(graph, entry.to, entry.from);
 	traffic.append(graph, make("p", "mono", make("span", "to-text", "to guest " + bytes(latest(entry.to)) + "/s, mean " + bytes(mean(entry.to)) + "/s")),
