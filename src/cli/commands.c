@@ -85,6 +85,9 @@ static const struct option_spec set_options[] = {
 	{ "idle", "T", false, NULL, "how long a connection may be silent" },
 	{ "half-closed", "T", false, NULL, "how long one side may go on alone" },
 	{ "keepalive", "T", false, NULL, "how long until a silent peer is asked for a sign of life" },
+	{ "door", "WAY[:P]", true, NULL,
+	  "who may come through the front door, to all ports or to P: public, token, closed:P, none:P" },
+	{ "door-token", "SHA256", false, NULL, "the SHA-256 of the token, in base64" },
 	{ 0 },
 };
 
@@ -178,10 +181,10 @@ const struct command commands[] = {
 	  command_unpublish },
 	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
 	  NULL, command_default },
-	{ "set", "ID", 1, 1, false, false, set_options, "Change name, bandwidth, limits and labels of a sandbox",
+	{ "set", "ID", 1, 1, false, false, set_options, "Change name, bandwidth, limits, labels and door of a sandbox",
 	  "RATE and BURST are bytes, with K, M or G if need be: 12M is 12 MiB a second. T is 500ms, 30s, 5m or 2h. "
 	  "'none'\n"
-	  "removes a limit. What is not given stays as it is. Connections that are open follow.",
+	  "removes a limit, or the door's token. What is not given stays as it is. Connections that are open follow.",
 	  command_set },
 	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
 	  policy_text, command_policy },
@@ -195,13 +198,15 @@ const struct command commands[] = {
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
 	{ "diagnose", "ID", 1, 1, false, false, diagnose_options, "Walk a sandbox's path and name the first broken hop",
-	  "The hops are door, listen, veth, route, rules, tap, guest, tcp, http, kernel and egress. 'idle' (nothing listens "
+	  "The hops are door, listen, veth, route, rules, tap, guest, tcp, http, kernel and egress. 'idle' (nothing "
+	  "listens "
 	  "on that port) and '-' (not tried) are no faults. Exits 5 if a hop is broken.",
 	  command_diagnose },
 	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for faults that break sandbox networks",
 	  "Needs no daemon. Run it as root, in the environment in which clients run. Exits 5 if it finds a fault.",
 	  command_doctor },
-	{ "door", "[check [URL]]", 0, 2, false, false, NULL, "Show the front door, or check the way through it",
+	{ "door", "[check [URL]]", 0, 2, false, false, doctor_options,
+	  "Show the front door, or check the way through it",
 	  "'check' asks at URL, http://127.0.0.1:3002 by default, for a sandbox that does not exist. With https the\n"
 	  "certificate is looked at, by the program openssl. Exits 5 if a check fails.",
 	  command_door },

@@ -42,6 +42,8 @@ static const struct {
 	{ "/limits/idle_ms", "idle" },
 	{ "/limits/half_closed_ms", "half-closed" },
 	{ "/limits/keepalive_ms", "keepalive" },
+	{ "/door/token_sha256", "door-token" },
+	{ "/door/", "door" },
 	{ "drain", "drain" },
 	{ "wait", "state" },
 };

@@ -112,6 +112,8 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     seen.look("reach", BUSY, "203.0.113.9:443", values=["allowed", "203.0.113.9:443", "policy:"])
     seen.look("register", LONG, "--port", "80", values=[LONG, "10.11.0.2", "waiting", "127.0.0.1:", "[::1]:"])
     seen.look("status", values=["running", "sandboxes", "waiting", "pool"])
+    seen.look("door", values=["connections", "served", "http://localhost:3002/sandbox/ID/8080/", "no front door is in use"], words=True)
+    seen.look("door", "check", values=["haproxy", "no HAProxy of the door", "apt install weft-door"], code=5, words=True)
     seen.look("top", "--count", "1", values=[BUSY, LONG, "waiting"])
     seen.look("top", "--batch", "--count", "1", values=[BUSY, LONG, "waiting"])
     seen.look("events", values=[BUSY, LONG, "snapshot"], until="slot=2")

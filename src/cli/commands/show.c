@@ -9,6 +9,7 @@
 #include "cli/print_text.h"
 #include "cli/sandbox.h"
 #include "cli/vmm.h"
+#include "config/door_url.h"
 
 #include <string.h>
 
@@ -152,6 +153,50 @@ static void command_show_add_limits(struct table *table, const json_t *limits)
 	}
 }
 
+/* The first port that clients are likely to ask for. */
+static unsigned command_show_door_port(const json_t *sandbox)
+{
+	enum { AGENT_PORT = 49983 };
+	json_int_t port = client_number(sandbox, "ready_port");
+	json_t *endpoint;
+	size_t i;
+
+	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint)
+	{
+		if (!port && strcmp(client_text(endpoint, "proto"), "tcp") == 0)
+			port = client_number(endpoint, "guest_port");
+	}
+	return port > 0 && port <= UINT16_MAX ? (unsigned)port : AGENT_PORT;
+}
+
+/* STATUS is the daemon's; NULL: there is no door, or none that is known of. */
+static void command_show_add_door(struct table *table, const json_t *sandbox, const json_t *status)
+{
+	const json_t *door = json_object_get(sandbox, "door");
+	const json_t *options = json_object_get(json_object_get(status, "uses"), "options");
+	bool has_token = *client_text(door, "token_sha256");
+	char url[CONFIG_DOOR_URL_SIZE], name[16];
+	const char *port;
+	json_t *way;
+
+	if (!json_is_object(json_object_get(status, "door")))
+		return;
+	command_show_add_pair(table, "door", CELL_PLAIN, " ");
+	command_show_add_pair(table, "  url", CELL_PLAIN,
+			      config_door_url(client_text(json_object_get(options, "door"), "domain"),
+					      client_text(sandbox, "id"), client_text(door, "host_label"),
+					      command_show_door_port(sandbox), url));
+	command_show_add_pair(table, "  open to", CELL_PLAIN,
+			      client_is(door, "public") ? "everybody"
+			      : has_token               ? "those with the token"
+							: "nobody, for it has no token");
+	json_object_foreach(json_object_get(door, "ports"), port, way)
+	{
+		snprintf(name, sizeof(name), "  port %.5s", port);
+		command_show_add_pair(table, name, CELL_PLAIN, json_string_value(way));
+	}
+}
+
 static void command_show_add_registration(struct table *table, const json_t *sandbox)
 {
 	const json_t *bandwidth = json_object_get(sandbox, "bandwidth");
@@ -173,7 +218,7 @@ static void command_show_add_registration(struct table *table, const json_t *san
 	command_show_add_limits(table, json_object_get(sandbox, "limits"));
 }
 
-static void command_show_print(const struct cli *cli, const json_t *sandbox)
+static void command_show_print(const struct cli *cli, const json_t *sandbox, const json_t *status)
 {
 	static const char *const headings[] = { "", "|", NULL };
 	struct table *table = cli_table_new(headings);
@@ -189,33 +234,46 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox)
 	command_show_add_time(table, "last activity", client_text(sandbox, "last_activity"));
 	command_show_add_counters(table, json_object_get(sandbox, "counters"));
 	command_show_add_registration(table, sandbox);
+	command_show_add_door(table, sandbox, status);
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 	cli_sandbox_print_endpoints(&cli->screen, sandbox, (int)strlen("  connect deadline"));
 }
 
-/* Which of the addresses of a port that is not open are not, and who has them. Returns an exit code. */
-static int command_show_print_not_open(const struct cli *cli, const json_t *sandbox)
+/* Which of the addresses of a port that is not open are not, and who has them. */
+static void command_show_print_not_open(const struct cli *cli, const json_t *sandbox, const json_t *status)
 {
 	static const char *const headings[] = { "", "|", NULL };
-	json_t *status = NULL, *endpoint;
-	bool closed = false;
-	size_t i;
-
-	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint) closed =
-	    closed || json_is_false(json_object_get(endpoint, "open"));
-	if (!closed)
-		return CLI_DONE;
-	int code = cli_get(cli, &status, "/v1/status");
-	if (code != CLI_DONE)
-		return code;
 	struct table *table = cli_table_new(headings);
+
 	cli_sandbox_add_not_open(table, json_object_get(status, "not_open"), client_text(sandbox, "id"));
 	if (cli_table_rows(table))
 		cli_table_print(table, &cli->screen);
 	cli_table_free(table);
+}
+
+/* Whether the daemon's status has more about SANDBOX. */
+static bool command_show_needs_status(const json_t *sandbox)
+{
+	bool closed = false;
+	json_t *endpoint;
+	size_t i;
+
+	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint) closed =
+	    closed || json_is_false(json_object_get(endpoint, "open"));
+	return closed || json_is_object(json_object_get(sandbox, "door"));
+}
+
+static int command_show_for_people(const struct cli *cli, const json_t *sandbox)
+{
+	json_t *status = NULL;
+	int code = command_show_needs_status(sandbox) ? cli_get(cli, &status, "/v1/status") : CLI_DONE;
+
+	command_show_print(cli, sandbox, status);
+	if (code == CLI_DONE)
+		command_show_print_not_open(cli, sandbox, status);
 	json_decref(status);
-	return CLI_DONE;
+	return code;
 }
 
 /* CONTEXT: whether another one was shown before. */
@@ -237,9 +295,7 @@ static int command_show_one(const struct cli *cli, const char *text, void *conte
 	else if (cli->json)
 		cli_print_json(sandbox);
 	else
-		command_show_print(cli, sandbox);
-	if (!cli->args->given_count && !cli->json)
-		code = command_show_print_not_open(cli, sandbox);
+		code = command_show_for_people(cli, sandbox);
 	json_decref(sandbox);
 	return code;
 }
