@@ -74,6 +74,9 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	if (!sandbox)
 		return err_set(err, 0, "sandbox %s, slot %u: %s", stored->id, stored->slot, problem.detail);
 	stored->spec = NULL;
+	if (stored->execution[0])
+		memcpy(sandbox->execution, stored->execution, sizeof(sandbox->execution));
+	stored->changed |= !stored->execution[0];
 	sandbox->paused = stored->paused;
 	sandbox->registered_ms = stored->registered_ms;
 	sandbox->last_activity_ms = stored->last_activity_ms;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* No sandbox can publish an address on which weftd itself listens. */
 static int registry_hold_own(struct registry_ports *ports, const struct addr_list *list, const char *name)
@@ -118,6 +119,21 @@ int registry_claim_default(struct registry *registry, struct sandbox *sandbox, b
 	return 0;
 }
 
+/* A UUID of version 4. 0, or -1: the kernel has no random numbers. */
+static int registry_sandbox_new_execution(struct sandbox *sandbox)
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		return -1;
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	snprintf(sandbox->execution, sizeof(sandbox->execution),
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
+		 b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	return 0;
+}
+
 /* A sandbox without slot and addresses, in no list yet. It does not own SPEC until it is entered. */
 static struct sandbox *registry_sandbox_new(const struct registry *registry, const char *id, const struct spec *spec)
 {
@@ -129,7 +145,8 @@ static struct sandbox *registry_sandbox_new(const struct registry *registry, con
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->carrier_downs = -1;
 	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
-	if (registry_endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
+	if (registry_sandbox_new_execution(sandbox) < 0 ||
+	    registry_endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
 		free(sandbox);
 		return NULL;
 	}

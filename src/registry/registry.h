@@ -67,8 +67,12 @@ struct sandbox_key {
 	const char *text;
 };
 
+/* A UUID as text, with its end. */
+enum { SANDBOX_EXECUTION_SIZE = 37 };
+
 struct sandbox {
-	char id[SANDBOX_ID_MAX + 1]; /* its name is spec->name */
+	char id[SANDBOX_ID_MAX + 1];            /* its name is spec->name */
+	char execution[SANDBOX_EXECUTION_SIZE]; /* no other registration's, on any host */
 	unsigned slot;
 	const struct config_layout *layout; /* of its slot: the names and addresses that it has for life */
 	enum sandbox_state state;           /* changed by registry_sandbox_set_state() alone */

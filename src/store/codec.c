@@ -69,8 +69,8 @@ static json_t *store_encode_others(json_t *object, const char *text)
 json_t *store_encode(const struct sandbox *sandbox)
 {
 	json_t *object = json_pack(
-	    "{s:i, s:s, s:i, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
-	    STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "layout",
+	    "{s:i, s:s, s:s, s:i, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
+	    STORE_VERSION, "id", sandbox->id, "execution", sandbox->execution, "slot", (int)sandbox->slot, "layout",
 	    store_encode_layout(sandbox->layout), "paused", sandbox->paused, "draining",
 	    sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "tap_lost",
 	    sandbox->failure == FAILURE_TAP, "registered_ms", (json_int_t)sandbox->registered_ms, "last_activity_ms",
@@ -109,6 +109,21 @@ static int store_read_id(const struct wire_reader *reader, const struct wire_pla
 	if (!registry_sandbox_id_is_valid(text))
 		return wire_refuse(reader, place, "\"%s\" is no id of a sandbox", text);
 	snprintf(stored->id, sizeof(stored->id), "%s", text);
+	return 0;
+}
+
+/* It goes into the catalogue as it is. */
+static int store_read_execution(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				void *target)
+{
+	struct stored *stored = target;
+	const char *text = "";
+
+	if (wire_read_string(reader, place, value, &text) < 0)
+		return -1;
+	if (strlen(text) != SANDBOX_EXECUTION_SIZE - 1 || text[strspn(text, "0123456789abcdef-")])
+		return wire_refuse(reader, place, "\"%s\" is no UUID", text);
+	snprintf(stored->execution, sizeof(stored->execution), "%s", text);
 	return 0;
 }
 
@@ -358,6 +373,7 @@ static int store_decode_json(json_t *json, const struct wire_reader *reader, str
 	static const struct wire_member members[] = {
 		{ "version", store_read_version, WIRE_REQUIRED },
 		{ "id", store_read_id, WIRE_REQUIRED },
+		{ "execution", store_read_execution, WIRE_OPTIONAL },
 		{ "slot", store_read_slot, WIRE_REQUIRED },
 		{ "layout", store_read_layout, WIRE_OPTIONAL },
 		{ "paused", store_read_paused, WIRE_REQUIRED },

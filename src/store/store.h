@@ -96,6 +96,7 @@ struct stored_status {
 /* One sandbox as a former run left it. */
 struct stored {
 	char id[SANDBOX_ID_MAX + 1];
+	char execution[SANDBOX_EXECUTION_SIZE]; /* "": the file is of a weftd that wrote none */
 	unsigned slot;
 	struct spec *spec; /* owned by the struct until taken (set to NULL) */
 	struct endpoint *endpoints;

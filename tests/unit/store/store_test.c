@@ -66,6 +66,8 @@ START_TEST(what_is_saved_is_loaded_again)
 	ck_assert_uint_eq(stored->slot, 1);
 	ck_assert(registry_spec_equal(stored->spec, a->spec));
 	ck_assert_str_eq(stored->spec->name, "web");
+	ck_assert_uint_eq(strlen(stored->execution), SANDBOX_EXECUTION_SIZE - 1);
+	ck_assert_str_eq(stored->execution, a->execution);
 	ck_assert_uint_eq(stored->endpoint_count, 3);
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert(registry_spec_port_equal(&stored->endpoints[i].port, &a->endpoints[i].port));
@@ -270,6 +272,7 @@ static const struct {
 	{ "\"default\": false", "\"default\": 7", "request/default" },
 	{ "\"proto\": \"tcp\"", "\"proto\": \"sctp\"", "request/ports/0/proto" },
 	{ "\"mtu\": 0", "\"mtu\": -1", "mtu" },
+	{ "\"execution\": \"", "\"execution\": \"\\\"", "is no UUID" },
 	{ "\"drops_total\": 0", "\"drops\": 0", "counters/drops" },
 };
 
