@@ -2,13 +2,15 @@
 /*
  * Checks values against each other. Checks that need the host are made elsewhere.
  */
+#include "config/catalog_place.h"
 #include "config/layouts.h"
 #include "config/loading.h"
 
+#include <ctype.h>
 #include <netinet/in.h>
 #include <string.h>
 
-enum { PRIVILEGED_END = 1024 };
+enum { PRIVILEGED_END = 1024, CATALOG_TTL_MIN_MS = 1000 };
 
 /* Adds a mistake to the option's line. */
 #define config_blame(section, key, ...) config_mistake_add(mistakes, config, section, key, __VA_ARGS__)
@@ -313,6 +315,41 @@ static void config_check_door(const struct config *config, struct config_mistake
 		config_blame("door", "domain", "not a host name; allowed: such as box.example.com");
 }
 
+/* They become part of a JSON text as they are. */
+static bool config_is_catalog_word(const char *text, const char *also)
+{
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr(also, *text))
+			return false;
+	return true;
+}
+
+static void config_check_catalog(const struct config *config, struct config_mistakes *mistakes)
+{
+	struct config_catalog_place place;
+	const char *redis = config->catalog.redis, *file = config->catalog.password_file;
+	const char *fault = redis ? config_catalog_place_parse(redis, &place) : NULL;
+
+#ifndef HAVE_HIREDIS
+	if (redis)
+		config_blame("catalog", "redis", "this weftd was built without hiredis; allowed: no value");
+#endif
+	if (fault)
+		config_blame("catalog", "redis", "%s; allowed: HOST:PORT or unix:PATH", fault);
+	if (redis && !config->catalog.address)
+		config_blame("catalog", "address", "needed with redis; allowed: this host's address for edges");
+	if (config->catalog.address && !config_is_catalog_word(config->catalog.address, ".:[]-"))
+		config_blame("catalog", "address", "allowed: an address, or a name, without a port");
+	if (config->catalog.host_id && !config_is_catalog_word(config->catalog.host_id, "_.:-"))
+		config_blame("catalog", "host_id", "allowed: letters, digits, '_', '.', ':' and '-'");
+	if (config->catalog.ttl_ms < CATALOG_TTL_MIN_MS)
+		config_blame("catalog", "ttl", "shorter than a second; allowed: 1s to 24h");
+	if (file && !config_is_plain_path(file))
+		config_blame("catalog", "password_file",
+			     "not a plain absolute path; allowed: such as "
+			     "/etc/weft/redis-password");
+}
+
 void config_check(const struct config *config, struct config_mistakes *mistakes)
 {
 	config_check_names(config, mistakes);
@@ -324,6 +361,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_service_port(config, mistakes);
 	config_check_uplink(config, mistakes);
 	config_check_door(config, mistakes);
+	config_check_catalog(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",
 			     config_slot_max(&config->layout));

@@ -129,6 +129,14 @@ struct config {
 		char *domain;   /* of the sandboxes' own host names, for links; NULL: none */
 		unsigned backlog;
 	} door;
+	struct {
+		char *redis;         /* see config/catalog_place.h; NULL: nothing is published */
+		char *password_file; /* absolute path; NULL: none */
+		char *key_prefix;    /* NULL: empty */
+		char *address;       /* NULL without REDIS alone */
+		char *host_id;       /* NULL: the host's name */
+		unsigned ttl_ms;
+	} catalog;
 };
 
 /* One mistake in a configuration file. */

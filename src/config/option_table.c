@@ -178,6 +178,25 @@ const struct option option_table[] = {
 	  .text = "The domain under which the door serves sandboxes as PORT-ID.DOMAIN, for the links that are shown." },
 	{ "door", "backlog", OPTION_COUNT, .initial = "4096", AT(door.backlog), .min = 1, .max = 65535,
 	  .text = "How many clients may wait there to be accepted; the kernel's net.core.somaxconn is a limit, too." },
+
+	{ "catalog", "redis", OPTION_STRING, .initial = "", AT(catalog.redis), .max = 320,
+	  .pattern = "HOST:PORT or unix:PATH", .word = "off",
+	  .text = "The Redis in which an edge, such as E2B's client-proxy, finds the host of each sandbox." },
+	{ "catalog", "password_file", OPTION_STRING, .initial = "", AT(catalog.password_file), .max = 320,
+	  .pattern = "an absolute path", .word = "no password",
+	  .text = "A file with the password for Redis on a line, or the name of a user of Redis on a line before it. "
+		  "Nobody but its owner may read it; a reload reads it again." },
+	{ "catalog", "key_prefix", OPTION_STRING, .initial = "sandbox:catalog:", AT(catalog.key_prefix), .max = 128,
+	  .pattern = "characters other than blanks", .word = "none",
+	  .text = "What a sandbox's key begins with; its name follows, or its id where it has none." },
+	{ "catalog", "address", OPTION_STRING, .initial = "", AT(catalog.address), .max = 253,
+	  .pattern = "an address, or a name, without a port", .word = "none",
+	  .text = "Where an edge reaches this host's door, as orchestrator_ip in each entry; needed with redis." },
+	{ "catalog", "host_id", OPTION_STRING, .initial = "", AT(catalog.host_id), .max = 128,
+	  .pattern = "letters, digits, '_', '.', ':' and '-'", .word = "the host's name",
+	  .text = "Which host this is, as orchestrator_id in each entry." },
+	{ "catalog", "ttl", OPTION_DURATION, .initial = "90s", AT(catalog.ttl_ms), .min = 1, .max = DAY,
+	  .text = "How long an entry outlives this host, or its way to Redis. It is renewed three times as often." },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);

@@ -141,13 +141,13 @@ START_TEST(a_mistake_names_all_there_is_to_know)
 		       "weftd.conf:2: [host] forward = yes: no such option; allowed: ip_forward");
 	expect_mistake("[hosts]\nip_forward = yes\n",
 		       "weftd.conf:2: [hosts] ip_forward = yes: no such section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http, door");
+		       "forwarder, ports, host, pool, egress, ingress, http, door, catalog");
 	expect_mistake("[hosts]\n# ip_forward = yes\n[pool]\nsize = 1\n",
 		       "weftd.conf:1: [hosts]: no such section; allowed: daemon, names, addresses, forwarder, ports, "
-		       "host, pool, egress, ingress, http, door");
+		       "host, pool, egress, ingress, http, door, catalog");
 	expect_mistake("ip_forward = enable\n",
 		       "weftd.conf:1: ip_forward = enable: before any section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http, door");
+		       "forwarder, ports, host, pool, egress, ingress, http, door, catalog");
 	expect_mistake(
 	    "[ports]\nrange = 20-10\n",
 	    "weftd.conf:2: [ports] range = 20-10: the first is above the last; allowed: FIRST-LAST, each 1 to "
