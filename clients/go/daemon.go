@@ -27,6 +27,7 @@ type Status struct {
 	Uses        Uses          `json:"uses"`
 	Handover    *Handover     `json:"handover"` // nil: no connections were handed over, or some wait for their sandbox still
 	Door        *DoorStatus   `json:"door"`     // nil: there is none
+	Catalog     *Catalog      `json:"catalog"`  // nil: nothing is published
 }
 
 // A PoolStatus counts slots that are made beforehand.
@@ -86,6 +87,16 @@ type DoorStatus struct {
 	Served      int64            `json:"served"`  // those that a guest has answered, ever
 	Refused     map[string]int64 `json:"refused"` // ever, by the reason
 	Broken      int64            `json:"broken"`  // ever, without a correct header
+}
+
+// A Catalog is how the catalogue fares, in which edges find the host of each sandbox.
+type Catalog struct {
+	Redis     string  `json:"redis"` // where it is
+	Up        bool    `json:"up"`
+	Published int     `json:"published"`
+	Pending   int     `json:"pending"` // entries that it has to take or to remove still
+	Foreign   int     `json:"foreign"` // sandboxes of this host whose entry another writer has
+	Error     *string `json:"error"`   // nil: nothing is wrong
 }
 
 // Status returns the daemon at a glance.

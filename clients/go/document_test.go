@@ -77,7 +77,7 @@ var schemas = []struct {
 	{"Limits", Limits{}}, {"Door", Door{}}, {"SandboxDoor", SandboxDoor{}}, {"DoorStatus", DoorStatus{}}, {"Sandbox", Sandbox{}}, {"Guest", Guest{}}, {"Endpoint", Endpoint{}}, {"Counters", Counters{}},
 	{"Diagnosis", Diagnosis{}}, {"Hop", Hop{}}, {"Connection", Connection{}}, {"Event", Event{}}, {"Event/properties/by", RouteHolder{}},
 	{"Status", Status{}}, {"Status/properties/pool", PoolStatus{}}, {"NotOpen", NotOpen{}}, {"Uses", Uses{}}, {"Layout", Layout{}},
-	{"Handover", Handover{}}, {"Findings", Findings{}}, {"Findings/properties/findings/items", Finding{}}, {"Rates", Rates{}},
+	{"Handover", Handover{}}, {"Catalog", Catalog{}}, {"Findings", Findings{}}, {"Findings/properties/findings/items", Finding{}}, {"Rates", Rates{}},
 	{"Rates/properties/sandboxes/items", SandboxRates{}}, {"Problem", Problem{}},
 }
 

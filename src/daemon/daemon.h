@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+struct catalog;
 struct config;
 struct config_layout;
 struct control;
@@ -66,6 +67,7 @@ struct daemon {
 	struct forwarder *forwarder;
 	struct control *control;
 	struct control_http *http; /* NULL also while [http] listen is off */
+	struct catalog *catalog;   /* NULL also while [catalog] redis is off */
 
 	struct control_park parked;  /* requests that wait for a sandbox to come to rest */
 	struct inherited *inherited; /* what the service manager kept for us; NULL without */

@@ -15,6 +15,7 @@
 #include "daemon/handed_over.h"
 #include "daemon/metrics_write.h"
 #include "daemon/not_open.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "forwarder/forwarder.h"
 #include "registry/registry.h"
@@ -263,6 +264,28 @@ static void daemon_metrics_show_daemon(FILE *out, const struct daemon *daemon)
 			    control_events_lost(daemon->control));
 }
 
+static void daemon_metrics_show_catalog(FILE *out, const struct daemon *daemon)
+{
+	struct catalog_stats stats;
+
+	if (!daemon->catalog)
+		return;
+	catalog_stats(daemon->catalog, &stats);
+	daemon_metrics_show(out, "weft_catalog_up", "gauge", "Whether the catalogue's Redis is connected and answers.",
+			    stats.up);
+	daemon_metrics_write_head(
+	    out, "weft_catalog_entries", "gauge",
+	    "Entries of sandboxes in the catalogue: ours, those that another writer has, and those that "
+	    "Redis has to take or to remove.");
+	fprintf(out, "weft_catalog_entries{state=\"published\"} %zu\n", stats.published);
+	fprintf(out, "weft_catalog_entries{state=\"foreign\"} %zu\n", stats.foreign);
+	fprintf(out, "weft_catalog_entries{state=\"pending\"} %zu\n", stats.pending);
+	daemon_metrics_show(out, "weft_catalog_failures_total", "counter", "Commands that Redis answered by an error.",
+			    stats.failures);
+	daemon_metrics_show(out, "weft_catalog_losses_total", "counter",
+			    "Connections to Redis that were lost, or did not come about.", stats.losses);
+}
+
 static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 {
 	struct fwd_stats stats;
@@ -283,6 +306,7 @@ static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 		daemon_metrics_write_sandboxes(out, daemon);
 	daemon_metrics_show_denied(out, daemon);
 	daemon_metrics_show_repairs(out, daemon);
+	daemon_metrics_show_catalog(out, daemon);
 }
 
 /* As text, to be freed. NULL for want of memory. */

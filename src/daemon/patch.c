@@ -16,6 +16,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
@@ -334,6 +335,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	daemon_patch_follow_isolation(change);
 	fwd_route_set_door(daemon_tenant_of(sandbox)->route, &sandbox->spec->door);
 	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
+	daemon_publish(daemon_tenant_of(sandbox), CATALOG_START);
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);
 }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ void daemon_recall_free_id(struct daemon *daemon, const char *id)
 	daemon_recall_log_unnamed(holder->id, holder->slot, id, id);
 	registry_drop_name(daemon->registry, holder);
 	fwd_route_set_name(daemon_tenant_of(holder)->route, NULL);
+	daemon_publish(daemon_tenant_of(holder), CATALOG_KEEP);
 	daemon_tenant_of(holder)->unsaved = true;
 }
 
@@ -96,7 +98,9 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	daemon_tenant_of(sandbox)->layout_assumed = daemon_tenant_of(sandbox)->unsaved = !stored->layout;
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
-	else if (stored->tap_lost)
+	else
+		daemon_publish(daemon_tenant_of(sandbox), CATALOG_KEEP);
+	if (!stored->draining && stored->tap_lost)
 		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
 	/* Without a layout of its own the file is written when the kernel has shown which it is. */
 	if (stored->changed && stored->layout && store_save(daemon->store, sandbox, err) < 0)

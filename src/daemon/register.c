@@ -18,6 +18,7 @@
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
 #include "daemon/metrics.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
@@ -59,6 +60,7 @@ static void daemon_register_forget(struct tenant *tenant, char id[static SANDBOX
 	struct err err;
 
 	memcpy(id, sandbox->id, sizeof(sandbox->id));
+	daemon_publish_end(tenant);
 	if (store_remove(daemon->store, sandbox->slot, &err) < 0)
 		log_error("state file not removed", F_STR("sandbox", id), F_STR("error", err.text));
 	daemon_tenant_free(tenant);
@@ -227,6 +229,8 @@ static void daemon_register_make(struct tenant *tenant)
 		daemon_register_undo(tenant, &err);
 		return;
 	}
+	/* Its clients are held at the door from now on. */
+	daemon_publish(tenant, CATALOG_START);
 	struct fabric_nat *nat =
 	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	if (!nat) {

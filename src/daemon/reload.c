@@ -13,6 +13,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/publish.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
 
@@ -54,6 +55,7 @@ static void daemon_reload_apply(struct daemon *daemon, const struct config *fres
 	if (daemon->fabric)
 		fabric_reconfigure(daemon->fabric);
 	daemon_door_reconfigure(daemon);
+	daemon_publish_reload(daemon);
 }
 
 void daemon_reload(struct daemon *daemon)

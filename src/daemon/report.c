@@ -12,6 +12,7 @@
 #include "daemon/door.h"
 #include "daemon/handed_over.h"
 #include "daemon/not_open.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "daemon/uses.h"
 #include "wire/write.h"
@@ -72,15 +73,15 @@ void daemon_status(void *context, struct control_request *request)
 		json_decref(states);
 		states = NULL;
 	}
-	control_request_answer(request, 200,
-			       json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o, s:o, s:o, s:o}",
-					 "version", PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host",
-					 daemon_report_host(), "state", daemon_report_state(daemon->state), "pool",
-					 "ready", (int)pool.ready, "target", (int)pool.target, "quarantined",
-					 (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
-					 "connections", (json_int_t)stats.connections_open, "not_open",
-					 daemon_not_open_list(daemon), "uses", daemon_uses_describe(daemon), "handover",
-					 daemon_handed_over_describe(daemon), "door", daemon_door_describe(daemon)));
+	control_request_answer(
+	    request, 200,
+	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+		      PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host", daemon_report_host(), "state",
+		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
+		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
+		      "connections", (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon),
+		      "uses", daemon_uses_describe(daemon), "handover", daemon_handed_over_describe(daemon), "door",
+		      daemon_door_describe(daemon), "catalog", daemon_publish_describe(daemon)));
 }
 
 /* NULL for want of memory. */

@@ -38,6 +38,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
+#include "daemon/publish.h"
 #include "daemon/rate_samples.h"
 #include "daemon/register.h"
 #include "daemon/reload.h"
@@ -375,7 +376,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 		return err_set(err, ENOMEM, "start");
 	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
 	    daemon_handed_over_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
-	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0)
+	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0 ||
+	    daemon_publish_start(daemon, err) < 0)
 		return -1;
 	return 0;
 }
@@ -476,6 +478,7 @@ static void daemon_run_finish(struct running *running)
 	fwd_free(daemon->forwarder);
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
+	daemon_publish_stop(daemon);
 	daemon_default_free(daemon);
 	daemon_services_free(daemon);
 	daemon_takeover_stop(daemon);

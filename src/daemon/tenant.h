@@ -68,6 +68,7 @@ struct tenant {
 	uint64_t denied[FABRIC_RULES];       /* last read of its namespace */
 	struct rate_ring rates;              /* its traffic of late */
 	uint64_t rates_tick;                 /* of its last point */
+	char published[SANDBOX_ID_MAX + 1];  /* the key of its entry in the catalogue; "": none */
 	char *last_diagnosis;                /* owned: the answer to the last one; NULL: none was made yet */
 };
 

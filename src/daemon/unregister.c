@@ -18,6 +18,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
+#include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
@@ -129,6 +130,7 @@ void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, uns
 	if (request)
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	tenant->busy = true;
+	daemon_publish_end(tenant);
 	daemon_tenant_forget_takeover(tenant);
 	/* Its last counters go into the sums of the host, and into the line of its end. */
 	daemon_collect_now(daemon, sandbox);

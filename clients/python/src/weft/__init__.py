@@ -37,6 +37,7 @@ from .errors import (
 )
 from .model import (
     Bandwidth,
+    Catalog,
     Connection,
     Counters,
     Decider,
@@ -77,6 +78,7 @@ __all__ = [
     "AsyncEventStream",
     "BadRequest",
     "Bandwidth",
+    "Catalog",
     "Client",
     "Conflict",
     "Connection",

@@ -469,6 +469,20 @@ class DoorStatus:
 
 
 @dataclass(frozen=True)
+class Catalog:
+    """How the catalogue fares, in which edges find the host of each sandbox."""
+
+    redis: str
+    up: bool
+    published: int
+    pending: int
+    """Entries that it has to take or to remove still."""
+    foreign: int
+    """Sandboxes of this host whose entry another writer has."""
+    error: Optional[str]
+
+
+@dataclass(frozen=True)
 class Status:
     """The daemon at a glance."""
 
@@ -484,6 +498,8 @@ class Status:
     handover: Optional[Handover]
     door: Optional[DoorStatus] = None
     """None: there is none."""
+    catalog: Optional[Catalog] = None
+    """None: nothing is published."""
     api: str = "1.0"
     """The version of the API; a weftd that does not tell it has 1.0."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
