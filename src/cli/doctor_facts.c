@@ -206,6 +206,15 @@ static void cli_doctor_note_ports(struct health_facts *facts, const json_t *sand
 	}
 }
 
+static void cli_doctor_note_catalog(struct health_catalog *catalog, const json_t *said)
+{
+	snprintf(catalog->redis, sizeof(catalog->redis), "%s", client_text(said, "redis"));
+	snprintf(catalog->error, sizeof(catalog->error), "%s", client_text(said, "error"));
+	catalog->up = json_is_true(json_object_get(said, "up"));
+	catalog->published = (size_t)client_number(said, "published");
+	catalog->foreign = (size_t)client_number(said, "foreign");
+}
+
 /* Asks the daemon for its status, and notes what it says. One that is not for the caller to ask is as good as none. NULL: no answer. */
 static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts *facts)
 {
@@ -224,6 +233,7 @@ static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts 
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count) facts->said.sandboxes +=
 	    (size_t)json_integer_value(count);
 	cli_doctor_note_not_open(facts, status);
+	cli_doctor_note_catalog(&facts->said.catalog, json_object_get(status, "catalog"));
 	cli_doctor_note_layouts(facts, json_object_get(json_object_get(status, "uses"), "layouts"));
 	return status;
 }

@@ -67,6 +67,14 @@ struct health_not_open {
 	char holder[112]; /* who has it; "": weftd does not know */
 };
 
+/* How the daemon's catalogue fares; REDIS is "" where it does not say. */
+struct health_catalog {
+	char redis[324];
+	bool up;
+	size_t published, foreign;
+	char error[256]; /* "": none */
+};
+
 /* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
 struct health_said {
 	bool answered;
@@ -74,6 +82,7 @@ struct health_said {
 	char silent[160]; /* why it gave no answer in time, though it listens; "": it did, or was not asked */
 	char state[16];   /* "adopting", ...; "" without an answer */
 	size_t sandboxes; /* their number */
+	struct health_catalog catalog;
 	struct {
 		VEC_OF(struct health_not_open);
 	} not_open;

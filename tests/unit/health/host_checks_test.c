@@ -144,6 +144,25 @@ START_TEST(a_route_to_a_sandbox_of_another_layout_is_no_fault)
 }
 END_TEST
 
+START_TEST(a_catalogue_is_judged_by_what_the_daemon_says_of_it)
+{
+	struct health_catalog *catalog = &facts.said.catalog;
+
+	found(check_catalog, HEALTH_OK, "none is set");
+	ck_assert_int_eq(config_set(config, "catalog", "redis", "192.0.2.1:6379"), 0);
+	found(check_catalog, HEALTH_SKIPPED, "does not say");
+	*catalog = (struct health_catalog){ .redis = "192.0.2.1:6379", .error = "Connection refused" };
+	found(check_catalog, HEALTH_FAIL, "192.0.2.1:6379 is not reached: Connection refused");
+	*catalog = (struct health_catalog){ .redis = "192.0.2.1:6379", .up = true, .published = 3 };
+	found(check_catalog, HEALTH_OK, "has 3 sandboxes");
+	catalog->foreign = 1;
+	found(check_catalog, HEALTH_WARN, "1 sandbox of this host belongs to another writer");
+	catalog->foreign = 0;
+	snprintf(catalog->error, sizeof(catalog->error), "OOM");
+	found(check_catalog, HEALTH_FAIL, "refuses entries: OOM");
+}
+END_TEST
+
 START_TEST(a_state_directory_that_takes_no_files_is_a_fault)
 {
 	struct health_directory *directory = &facts.state_directory;
@@ -400,6 +419,7 @@ int main(void)
 	tcase_add_test(checks, a_link_in_the_group_of_an_unknown_configuration_is_left_there);
 	tcase_add_test(checks, many_foreign_links_with_names_of_slots_are_summed_up);
 	tcase_add_test(checks, a_route_to_a_sandbox_of_another_layout_is_no_fault);
+	tcase_add_test(checks, a_catalogue_is_judged_by_what_the_daemon_says_of_it);
 	tcase_add_test(checks, a_state_directory_that_takes_no_files_is_a_fault);
 	tcase_add_test(checks, a_state_directory_that_weftd_would_refuse_is_a_fault);
 	tcase_add_test(checks, a_state_directory_may_end_a_start);
