@@ -12,6 +12,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
     job_image  the folder of the VM that runs a job, harness.job_vm
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
+    redis     Debian's redis-server on the host's 127.0.0.1:6379, harness.redis
     proxy     real proxies in the host: proxy.judge(), proxy.mitmdump(), proxy.haproxy(), see harness.proxies
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
     folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
@@ -31,6 +32,7 @@ from harness.host import Host
 from harness.manager import Manager
 from harness.proxies import Proxies
 from harness.proxies import install as install_proxies
+from harness.redis import Redis
 from harness.sdk import SDKS, Sdk, StandinBox, VmBox
 from harness.sdk import install as install_sdks
 from harness.vm import VirtualMachine, make_image
@@ -135,6 +137,13 @@ def guest(host, request):
     factory = GuestFactory(host)
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def redis(host, folder):
+    made = Redis(host, folder)
+    yield made
+    made.stop()
 
 
 @pytest.fixture

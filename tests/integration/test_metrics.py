@@ -16,6 +16,7 @@ from harness.wait import poll_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RULES = os.path.join(TOP, "conf/weft.rules.yml")
+CATALOG = {"redis": "127.0.0.1:6379", "address": "192.0.2.7"}
 
 
 def scrape(api):
@@ -57,7 +58,7 @@ def test_the_documented_metrics_are_there_and_promtool_finds_no_fault(api, guest
 
 
 def test_series_of_each_sandbox_come_where_they_are_asked_for(weftd):
-    api = weftd({"http": {"sandbox_metrics": "yes"}}).api
+    api = weftd({"http": {"sandbox_metrics": "yes"}, "catalog": CATALOG}).api
     api.register("a1", {})
     api.register("b.2_x", {})
     text = scrape(api)
@@ -110,8 +111,9 @@ def prometheus(host, folder):
         one.close()
 
 
-def test_each_query_of_dashboard_and_alerts_has_an_answer(weftd, guest, host, prometheus):
-    api = weftd({"http": {"listen": "127.0.0.1:9477"}}).api
+def test_each_query_of_dashboard_and_alerts_has_an_answer(redis, weftd, guest, host, prometheus):
+    assert CATALOG["redis"].endswith(str(redis.port))
+    api = weftd({"http": {"listen": "127.0.0.1:9477"}, "catalog": CATALOG}).api
     server = prometheus()
     sandbox = api.register("a1", {"ports": [49983], "ready_port": 49983})
     guest("ns-1").serve("49983,http,a1")
@@ -166,6 +168,11 @@ FIRES = {
             **{"process_open_fds": "700x60", "process_max_fds": "1200x60"},
         },
         {"weft_client_descriptors_free": "226x60", "weft_client_descriptors_limit": "900x60"},
+    ),
+    "WeftCatalogDown": ({"weft_catalog_up": "0x60"}, {"weft_catalog_up": "1x60"}),
+    "WeftCatalogForeign": (
+        {'weft_catalog_entries{state="foreign"}': "1x60"},
+        {'weft_catalog_entries{state="foreign"}': "0x60", 'weft_catalog_entries{state="pending"}': "1x60"},
     ),
     "WeftLogLinesLost": ({"weft_log_lines_lost_total": "0+1x60"}, {"weft_log_lines_lost_total": "1x60"}),
     "WeftEventsDropped": ({"weft_events_dropped_total": "0+1x60"}, {"weft_events_dropped_total": "1x60"}),
