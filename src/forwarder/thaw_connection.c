@@ -5,7 +5,8 @@
  * still hold bytes. A pipe is known by its inode and by how much is in it.
  *
  * It begins with its route as it knew it, and then follows the change to what the route is now, as any connection does. The poller
- * reports a new descriptor's readiness anew, a pending urgent byte and an error too, so nothing that came meanwhile is missed.
+ * reports a new descriptor's readiness anew, a pending urgent byte and an error too, so nothing that came meanwhile is missed. So no
+ * socket is read before: most have nothing, and finding that out twice for each takes longer than anything else here.
  */
 #include "base/container_of.h"
 #include "base/slab.h"
@@ -62,10 +63,9 @@ static bool fwd_thaw_prove(const struct frozen *frozen, uint64_t age_us)
 
 static struct peer fwd_thaw_peer(struct frozen_peer *frozen, enum which which)
 {
-	/* Neither drained nor full, as far as is known. */
+	/* What there is to read, the poller reports. */
 	struct peer peer = { .fd = frozen->fd,
 			     .which = which,
-			     .readable = true,
 			     .writable = true,
 			     .special = frozen->special,
 			     .ended = frozen->ended,
@@ -140,8 +140,6 @@ static void fwd_thaw_begin_open(struct connection *connection, const struct rout
 	if (!connection->side->state.paused)
 		fwd_timeouts_begin(connection);
 	connection->state->route_changed(connection, before);
-	if (fwd_connection_phase(connection) == CONNECTION_OPEN)
-		fwd_connection_go_on_later(connection);
 }
 
 static void fwd_thaw_begin_lingering(struct connection *connection, const struct route_state *before)
