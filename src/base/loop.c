@@ -29,6 +29,7 @@ struct mailbox {
 	struct mail_list messages; /* under LOCK */
 	struct event *readable;
 	int fd;
+	bool rests; /* the receiver's: base_mailbox_rest() was called */
 };
 
 TAILQ_HEAD(timer_list, timer);
@@ -125,6 +126,34 @@ void timer_free(struct timer *timer)
 	timer->event = NULL;
 }
 
+/* Needs nothing that could be short, and the counter is far from its limit, eventfd(2). */
+static void base_mailbox_announce(struct mailbox *mailbox)
+{
+	uint64_t one = 1;
+	ssize_t written;
+
+	do
+		written = write(mailbox->fd, &one, sizeof(one));
+	while (written < 0 && errno == EINTR);
+	base_assert(written >= 0);
+}
+
+/* MESSAGES come before those that were posted since. */
+static void base_mailbox_put_back(struct mailbox *mailbox, struct mail_list *messages)
+{
+	pthread_mutex_lock(&mailbox->lock);
+	STAILQ_CONCAT(messages, &mailbox->messages);
+	STAILQ_CONCAT(&mailbox->messages, messages);
+	pthread_mutex_unlock(&mailbox->lock);
+	base_mailbox_announce(mailbox);
+}
+
+void base_mailbox_rest(struct mailbox *mailbox)
+{
+	mailbox->rests = true;
+}
+
+/* Up to one that lets the others wait. */
 static void base_mailbox_deliver_all(struct mailbox *mailbox)
 {
 	struct mail_list messages = STAILQ_HEAD_INITIALIZER(messages);
@@ -133,12 +162,15 @@ static void base_mailbox_deliver_all(struct mailbox *mailbox)
 	STAILQ_CONCAT(&messages, &mailbox->messages);
 	pthread_mutex_unlock(&mailbox->lock);
 
-	while (!STAILQ_EMPTY(&messages)) {
+	mailbox->rests = false;
+	while (!STAILQ_EMPTY(&messages) && !mailbox->rests) {
 		struct mail *mail = STAILQ_FIRST(&messages);
 
 		STAILQ_REMOVE_HEAD(&messages, next);
 		mail->deliver(mail);
 	}
+	if (!STAILQ_EMPTY(&messages))
+		base_mailbox_put_back(mailbox, &messages);
 }
 
 void base_mailbox_deliver(struct mailbox *mailbox)
@@ -217,8 +249,6 @@ void base_mailbox_wait(struct mailbox *mailbox)
 
 void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
-	uint64_t one = 1;
-	ssize_t written = 0;
 	bool was_empty;
 
 	pthread_mutex_lock(&mailbox->lock);
@@ -226,10 +256,6 @@ void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 	STAILQ_INSERT_TAIL(&mailbox->messages, mail, next);
 	pthread_mutex_unlock(&mailbox->lock);
 
-	/* Needs nothing that could be short, and the counter is far from its limit, eventfd(2). */
 	if (was_empty)
-		do
-			written = write(mailbox->fd, &one, sizeof(one));
-		while (written < 0 && errno == EINTR);
-	base_assert(written >= 0);
+		base_mailbox_announce(mailbox);
 }

@@ -64,6 +64,12 @@ int base_mailbox_fd(const struct mailbox *mailbox);
 void base_mailbox_deliver(struct mailbox *mailbox);
 
 /*
+ * To be called while a message is delivered that took long: those behind it are delivered in the next iteration of the loop, in their
+ * order and before any that are posted meanwhile.
+ */
+void base_mailbox_rest(struct mailbox *mailbox);
+
+/*
  * Delivers the messages that are left, then frees. Receiver's thread. No thread may post any more: senders have returned or were
  * joined.
  */

@@ -113,6 +113,50 @@ START_TEST(a_message_that_posts_itself_does_not_hold_the_loop)
 }
 END_TEST
 
+static struct mail *got[4];
+static size_t got_count;
+
+static void note(struct mail *mail)
+{
+	got[got_count++] = mail;
+}
+
+static struct mail late = { .deliver = note };
+
+static void note_and_rest(struct mail *mail)
+{
+	note(mail);
+	base_mailbox_post(mailbox, &late);
+	base_mailbox_rest(mailbox);
+}
+
+START_TEST(after_a_rest_the_others_come_in_their_order_in_the_next_iteration)
+{
+	struct mail first = { .deliver = note }, resting = { .deliver = note_and_rest }, behind = { .deliver = note };
+
+	base_mailbox_post(mailbox, &first);
+	base_mailbox_post(mailbox, &resting);
+	base_mailbox_post(mailbox, &behind);
+	event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_uint_eq(got_count, 2);
+	event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_uint_eq(got_count, 4);
+	ck_assert(got[0] == &first && got[1] == &resting && got[2] == &behind && got[3] == &late);
+}
+END_TEST
+
+START_TEST(a_freed_mailbox_delivers_behind_a_rest_too)
+{
+	struct mail resting = { .deliver = note_and_rest }, behind = { .deliver = note };
+
+	base_mailbox_post(mailbox, &resting);
+	base_mailbox_post(mailbox, &behind);
+	base_mailbox_free(mailbox);
+	ck_assert_uint_eq(got_count, 3);
+	mailbox = NULL;
+}
+END_TEST
+
 static unsigned expirations;
 static struct timer timer;
 
@@ -253,6 +297,8 @@ int main(void)
 	tcase_add_test(cases, messages_of_many_threads_arrive_once_and_in_order);
 	tcase_add_test(cases, a_freed_mailbox_delivers_what_is_inside);
 	tcase_add_test(cases, a_message_that_posts_itself_does_not_hold_the_loop);
+	tcase_add_test(cases, after_a_rest_the_others_come_in_their_order_in_the_next_iteration);
+	tcase_add_test(cases, a_freed_mailbox_delivers_behind_a_rest_too);
 	tcase_add_test(cases, a_timer_expires_once_and_not_early);
 	tcase_add_test(cases, a_timer_that_is_stopped_does_not_expire);
 	tcase_add_test(cases, arming_again_moves_the_expiry);
