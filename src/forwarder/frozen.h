@@ -94,6 +94,7 @@ struct frozen_route {
 	bool paused;
 	struct limits limits;
 	uint64_t pace;
+	size_t letters; /* of a thaw: so many have its connections, and one more that is being written */
 	VEC_OF(struct frozen);
 };
 

@@ -29,11 +29,13 @@ struct thaw_endpoints {
 	VEC_OF(struct fwd_endpoint *);
 };
 
-/* The connections of one frozen route on their way into letters: one for each worker. */
+enum { LETTER_CONNECTIONS = 128 };
+
+/* The connections of one frozen route on their way into letters: one for each worker, until it is full. */
 struct thaw_sorting {
 	struct thaw *thaw;
 	struct fwd_route *route;
-	const struct frozen_route *frozen;
+	struct frozen_route *frozen;
 	struct thaw_verdict verdict;
 	struct thaw_endpoints endpoints;
 	struct thaw_letter **letters; /* by worker; NULL: none yet */
@@ -159,6 +161,14 @@ static struct fwd_endpoint *fwd_thaw_endpoint(struct thaw_sorting *sorting, cons
 
 /* ---- Letters ---- */
 
+static void fwd_thaw_let_go(struct frozen_route *frozen)
+{
+	if (--frozen->letters)
+		return;
+	vec_free(frozen);
+	free(frozen);
+}
+
 /* Main thread. */
 static void fwd_thaw_on_answer(struct mail *mail)
 {
@@ -170,6 +180,7 @@ static void fwd_thaw_on_answer(struct mail *mail)
 	thaw->result.lost += letter->lost;
 	if (letter->taken && thaw->frozen_ms)
 		thaw->result.gap_ms = clock_now_ms() - thaw->frozen_ms;
+	fwd_thaw_let_go(letter->frozen);
 	vec_free(letter);
 	free(letter);
 	fwd_thaw_wait_check(thaw);
@@ -185,11 +196,14 @@ static struct thaw_letter *fwd_thaw_letter(struct thaw_sorting *sorting, size_t 
 	if (letter || !side)
 		return letter;
 	letter = calloc(1, sizeof(*letter));
-	if (!letter)
+	if (!letter || vec_reserve(letter, LETTER_CONNECTIONS) < 0) {
+		free(letter);
 		return NULL;
+	}
 	letter->mail.deliver = fwd_thaw_on_letter;
 	letter->answer = fwd_thaw_on_answer;
 	letter->thaw = thaw;
+	letter->frozen = sorting->frozen;
 	letter->side = side;
 	letter->before = fwd_thaw_state_before(sorting->route, sorting->frozen);
 	letter->verdict = sorting->verdict;
@@ -213,35 +227,44 @@ static size_t fwd_thaw_choose_worker(const struct fwd_route *route)
 	return best;
 }
 
+static void fwd_thaw_post(struct thaw_sorting *sorting, size_t worker)
+{
+	struct thaw_letter *letter = sorting->letters[worker];
+
+	sorting->letters[worker] = NULL;
+	sorting->thaw->letters++;
+	sorting->frozen->letters++;
+	fwd_tally_send(letter->side);
+	base_mailbox_post(letter->side->worker->mailbox, &letter->mail);
+}
+
 /* Puts FROZEN into a letter, counted and admitted. False for lack of memory. */
 static bool fwd_thaw_sort_one(struct thaw_sorting *sorting, struct frozen *frozen)
 {
 	struct fwd_route *route = sorting->route;
-	struct thaw_letter *letter = fwd_thaw_letter(sorting, fwd_thaw_choose_worker(route));
+	size_t worker = fwd_thaw_choose_worker(route);
+	struct thaw_letter *letter = fwd_thaw_letter(sorting, worker);
 	struct fwd_endpoint *endpoint = fwd_thaw_endpoint(sorting, frozen);
 	struct thaw_item *item = letter && endpoint ? vec_push(letter) : NULL;
 
 	if (!item)
 		return false;
-	item->frozen = *frozen;
+	item->frozen = frozen;
 	item->endpoint = fwd_endpoint_reference(endpoint);
 	fwd_share_hold(route->forwarder, -(int)fwd_frozen_fds(frozen));
 	fwd_tally_admit(route, fwd_frozen_direction(frozen), 0, 0);
 	fwd_tally_return(letter->side);
+	if (letter->count == LETTER_CONNECTIONS)
+		fwd_thaw_post(sorting, worker);
 	return true;
 }
 
-static void fwd_thaw_send(struct thaw_sorting *sorting)
+/* Posts those that are not full. */
+static void fwd_thaw_post_rest(struct thaw_sorting *sorting)
 {
-	for (size_t i = 0; i < sorting->route->forwarder->worker_count; i++) {
-		struct thaw_letter *letter = sorting->letters[i];
-
-		if (!letter)
-			continue;
-		sorting->thaw->letters++;
-		fwd_tally_send(letter->side);
-		base_mailbox_post(letter->side->worker->mailbox, &letter->mail);
-	}
+	for (size_t i = 0; i < sorting->route->forwarder->worker_count; i++)
+		if (sorting->letters[i])
+			fwd_thaw_post(sorting, i);
 	for (size_t i = 0; i < sorting->endpoints.count; i++)
 		fwd_endpoint_release(sorting->endpoints.items[i]);
 	vec_free(&sorting->endpoints);
@@ -261,7 +284,8 @@ static void fwd_thaw_group(struct fwd_route *route, struct frozen_route *frozen)
 					.frozen = frozen,
 					.verdict = fwd_thaw_judge(route, frozen) };
 
-	sorting.letters = calloc(route->forwarder->worker_count, sizeof(*sorting.letters));
+	frozen->letters = 1;
+	sorting.letters = calloc(route->forwarder->worker_count, sizeof(struct thaw_letter *));
 	for (size_t i = 0; i < frozen->count; i++) {
 		struct frozen *item = &frozen->items[i];
 
@@ -271,9 +295,8 @@ static void fwd_thaw_group(struct fwd_route *route, struct frozen_route *frozen)
 			fwd_thaw_wait_reset(sorting.thaw, frozen, item, CLOSE_HANDOVER_LOST);
 	}
 	if (sorting.letters)
-		fwd_thaw_send(&sorting);
-	vec_free(frozen);
-	free(frozen);
+		fwd_thaw_post_rest(&sorting);
+	fwd_thaw_let_go(frozen);
 }
 
 void fwd_thaw_route(struct fwd_route *route)

@@ -23,14 +23,16 @@ struct thaw_verdict {
 
 /* A connection with its endpoint, of which it has a reference. Counted and admitted. */
 struct thaw_item {
-	struct frozen frozen;
+	struct frozen *frozen; /* the letter's */
 	struct fwd_endpoint *endpoint;
 };
 
+/* Some connections of one frozen route: the first are revived while main writes the next letter. */
 struct thaw_letter {
 	struct mail mail;
 	void (*answer)(struct mail *mail); /* called on main when the letter is back */
 	struct thaw *thaw;
+	struct frozen_route *frozen; /* has its connections: of main alone, but for these */
 	struct route_side *side;
 	struct route_state before; /* the route as these connections knew it, and as it was at the verdict */
 	struct thaw_verdict verdict;

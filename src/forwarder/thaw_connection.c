@@ -169,7 +169,7 @@ static const struct thaw_phase thaw_phases[] = {
 static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_item *item, uint64_t age_us)
 {
 	struct connection *connection = base_slab_alloc(side->worker->slab);
-	struct frozen *frozen = &item->frozen;
+	struct frozen *frozen = item->frozen;
 
 	if (!connection)
 		return NULL;
@@ -195,7 +195,7 @@ static struct connection *fwd_thaw_make(struct route_side *side, struct thaw_ite
 
 static void fwd_thaw_turn_away(struct route_side *side, struct thaw_item *item)
 {
-	fwd_frozen_reset(&item->frozen);
+	fwd_frozen_reset(item->frozen);
 	fwd_tally_end(side, item->endpoint->direction, CLOSE_HANDOVER_LOST);
 	fwd_endpoint_release(item->endpoint);
 }
@@ -211,9 +211,9 @@ static bool fwd_thaw_ends(const struct thaw_verdict *verdict, const struct conne
 /* Whether it lives. */
 static bool fwd_thaw_revive(struct thaw_letter *letter, struct thaw_item *item)
 {
-	enum frozen_phase phase = item->frozen.phase;
-	uint64_t age_us = item->frozen.age_us + letter->gap_us;
-	bool proved = fwd_thaw_prove(&item->frozen, age_us);
+	enum frozen_phase phase = item->frozen->phase;
+	uint64_t age_us = item->frozen->age_us + letter->gap_us;
+	bool proved = fwd_thaw_prove(item->frozen, age_us);
 	struct connection *connection = fwd_thaw_make(letter->side, item, proved ? age_us : 0);
 
 	if (!connection) {
@@ -249,6 +249,8 @@ void fwd_thaw_on_letter(struct mail *mail)
 			letter->lost++;
 	}
 	fwd_route_side_check_empty(side);
+	/* Those that are revived are served before the next letter. */
+	base_mailbox_rest(side->worker->mailbox);
 	mail->deliver = letter->answer;
 	base_mailbox_post(side->worker->forwarder->mailbox, mail);
 }

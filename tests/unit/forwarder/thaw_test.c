@@ -25,6 +25,7 @@ static struct connection *connection;
 static struct fwd_endpoint *endpoint;
 static struct frozen_list routes;
 static struct thaw_letter letter;
+static struct frozen copied;
 static int far[2];
 
 static void on_answer(struct mail *mail)
@@ -45,8 +46,10 @@ static void setup(void)
 	lab.worker.buffer = malloc(COPY_SIZE);
 	lab.worker.slab = base_slab_new(sizeof(struct connection));
 	lab.forwarder.mailbox = base_mailbox_new(NULL, &err);
+	lab.worker.mailbox = base_mailbox_new(NULL, &err);
 	ck_assert_ptr_nonnull(lab.worker.slab);
 	ck_assert_ptr_nonnull(lab.forwarder.mailbox);
+	ck_assert_ptr_nonnull(lab.worker.mailbox);
 	ck_assert_int_eq(addr_parse("127.0.0.1:80", &listen), 0);
 	endpoint = fwd_endpoint_new(0, &listen, 80, true);
 	STAILQ_INIT(&routes);
@@ -73,6 +76,7 @@ static void teardown(void)
 	fwd_freeze_forget(&routes);
 	vec_free(&letter);
 	base_mailbox_free(lab.forwarder.mailbox);
+	base_mailbox_free(lab.worker.mailbox);
 	fwd_endpoint_release(endpoint);
 	base_slab_destroy(lab.worker.slab);
 	free(lab.worker.buffer);
@@ -126,12 +130,13 @@ static struct connection *revive(const struct frozen *frozen)
 {
 	struct thaw_item *item = vec_push(&letter);
 
-	item->frozen = *frozen;
+	copied = *frozen;
+	item->frozen = &copied;
 	item->endpoint = fwd_endpoint_reference(endpoint);
 	for (size_t i = 0; i < 2; i++) {
-		struct frozen_stream *stream = &item->frozen.streams[i];
+		struct frozen_stream *stream = &copied.streams[i];
 
-		item->frozen.peers[i].fd = fcntl(frozen->peers[i].fd, F_DUPFD_CLOEXEC, 3);
+		copied.peers[i].fd = fcntl(frozen->peers[i].fd, F_DUPFD_CLOEXEC, 3);
 		if (!stream->rest)
 			continue;
 		stream->rest = malloc(stream->rest_size);
