@@ -72,6 +72,17 @@ static int daemon_fd_parcel_send(int in, struct fd_header header, const int *all
 	return 0;
 }
 
+/* Where that fails this run closes them. */
+static void daemon_fd_parcel_burden(const struct fd_parcel *parcel, struct fd_header header, int in)
+{
+	if (!parcel->burden_count || parcel->burden_count > FD_QUEUE_MESSAGE_FDS)
+		return;
+	header.kind = FD_ADDITION;
+	header.index = 0;
+	header.count = (uint16_t)parcel->burden_count;
+	(void)daemon_fd_message_send(in, &header, parcel->burden);
+}
+
 /* Fills QUEUE with what is PARCEL's. 0, or -1 with errno. */
 static int daemon_fd_parcel_fill(const struct fd_parcel *parcel, uint64_t run, int memory, struct fd_queue *queue)
 {
@@ -85,10 +96,12 @@ static int daemon_fd_parcel_fill(const struct fd_parcel *parcel, uint64_t run, i
 	all[0] = memory;
 	if (parcel->count)
 		memcpy(all + 1, parcel->fds, parcel->count * sizeof(*all));
-	if (daemon_fd_message_open(daemon_fd_queue_messages(header.total), queue) < 0)
+	if (daemon_fd_message_open(daemon_fd_queue_messages(header.total) + 1, queue) < 0)
 		return -1;
-	if (daemon_fd_parcel_send(queue->in, header, all) == 0)
+	if (daemon_fd_parcel_send(queue->in, header, all) == 0) {
+		daemon_fd_parcel_burden(parcel, header, queue->in);
 		return 0;
+	}
 	int error = errno;
 	cleanup_fd(&queue->in);
 	cleanup_fd(&queue->out);
@@ -170,7 +183,8 @@ int daemon_fd_parcel_unpack(int out, const struct fd_survey *survey, struct fd_p
 		return err_set(err, ENOMEM, "its %zu descriptors", survey->fds);
 	}
 	parcel->lost = daemon_fd_parcel_receive(out, survey, parcel->fds);
-	daemon_fd_message_drain(out);
+	if (!survey->burdened || survey->strange)
+		daemon_fd_message_drain(out);
 	if (!survey->fds)
 		return err_set(err, EINVAL, "it is empty");
 	memory = parcel->fds[0];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A queue holds one list: its messages in order, and behind them additions, each of which is whole by itself. Or it holds a parcel,
- * whose messages are counted as a list's. A run that is killed leaves a queue half written, half drained, or whole. A list counts only
- * from its first message to its last, and its size fixes how many descriptors each message has. All numbers are little-endian:
+ * whose messages are counted as a list's; an addition behind it is its burden (fd_parcel.h). A run that is killed leaves a queue half
+ * written, half drained, or whole. A list counts only from its first message to its last, and its size fixes how many descriptors
+ * each message has. All numbers are little-endian:
  *
  *	0 "weft-fds"   8 version 1 (16 bits)   10 kind, enum fd_kind   12 index   14 count
  *	16 run   24 generation   32 couple   36 total   40 zero   44 checksum of the bytes before it
@@ -112,7 +113,7 @@ void daemon_fd_queue_encode(const struct fd_header *header, uint8_t bytes[static
 
 static bool daemon_fd_queue_is_sound(const struct fd_header *header)
 {
-	uint32_t most = header->kind == FD_PARCEL ? FD_PARCEL_FDS_MAX : FD_QUEUE_FDS_MAX;
+	uint32_t most = header->kind == FD_LIST ? FD_QUEUE_FDS_MAX : FD_PARCEL_FDS_MAX;
 
 	if (header->total > most || header->count > FD_QUEUE_MESSAGE_FDS)
 		return false;
@@ -158,6 +159,8 @@ static bool daemon_fd_queue_follows(const struct fd_survey *survey, const struct
 		return false;
 	if (survey->messages < list)
 		return next->kind == survey->first.kind && next->index == survey->messages;
+	if (survey->first.kind == FD_PARCEL)
+		return next->kind == FD_ADDITION && next->index == 0 && !survey->burdened;
 	return survey->first.kind == FD_LIST && next->kind == FD_ADDITION && next->index == survey->messages - list &&
 	       survey->fds + next->count <= FD_QUEUE_FDS_MAX;
 }
@@ -170,6 +173,10 @@ void daemon_fd_queue_survey(struct fd_survey *survey, const uint8_t *bytes, size
 		return;
 	if (!daemon_fd_queue_decode(bytes, size, &next) || !daemon_fd_queue_follows(survey, &next)) {
 		survey->strange = true;
+		return;
+	}
+	if (survey->complete && survey->first.kind == FD_PARCEL) {
+		survey->burdened = true;
 		return;
 	}
 	if (!survey->messages)

@@ -21,7 +21,7 @@ enum {
 enum fd_kind {
 	FD_LIST,     /* listening sockets; its messages come first */
 	FD_ADDITION, /* adds to the list before it */
-	FD_PARCEL,   /* alone in its queue */
+	FD_PARCEL,   /* alone in its queue, but for one addition with its burden */
 };
 
 /* The header of a message. */
@@ -56,7 +56,8 @@ struct fd_survey {
 	size_t messages;        /* that can be used, from the first on: the list's and the additions to it */
 	size_t fds;             /* in these */
 	bool complete;          /* all of the list or parcel is there */
-	bool strange;           /* a message came that cannot follow: it does not count, nor do those behind it */
+	bool burdened; /* an addition is behind the parcel, which counts neither as message nor with its descriptors */
+	bool strange;  /* a message came that cannot follow: it does not count, nor do those behind it */
 	bool chosen;
 };
 

@@ -58,6 +58,8 @@ static void daemon_handed_over_on_done(void *context, const struct fwd_thaw_resu
 						     .lost = handed->sent ? missing : result->lost,
 						     .gap_ms = result->gap_ms };
 	daemon_handed_over_tell(daemon);
+	/* All are served now. */
+	daemon_inherited_drop_burdens(daemon->inherited);
 }
 
 static void daemon_handed_over_admit(struct daemon *daemon, const struct fd_parcel *parcel)

@@ -123,7 +123,9 @@ static int daemon_handing_over_send(struct handing_over *handing, const struct f
 					  .memory = (uint8_t *)handover->record,
 					  .size = handover->record_size,
 					  .fds = (int *)handover->fds,
-					  .count = handover->fd_count };
+					  .count = handover->fd_count,
+					  .burden = handover->burden,
+					  .burden_count = handover->burden_count };
 	uint64_t run;
 
 	if (getrandom(&run, sizeof(run), 0) != sizeof(run))

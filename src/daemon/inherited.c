@@ -49,7 +49,10 @@ struct inherited {
 	} named; /* by queue: its place in NAMES; empty at the end of the start */
 	struct {
 		VEC_OF(struct inherited_parcel);
-	} parcels;     /* not taken yet */
+	} parcels; /* not taken yet */
+	struct {
+		VEC_OF(int);
+	} burdens;     /* receiving ends of queues whose parcel was taken */
 	char **names;  /* in the store, without those of the parcels */
 	uint64_t host; /* the namespace that its sockets must be of */
 	size_t lost, strange;
@@ -346,12 +349,24 @@ int daemon_inherited_take_parcel(struct inherited *inherited, struct fd_parcel *
 		return 0;
 	struct inherited_parcel taken = inherited->parcels.items[--inherited->parcels.count];
 	int result = daemon_fd_parcel_unpack(taken.queue, &taken.survey, parcel, err);
+	int *burden = taken.survey.burdened ? vec_push(&inherited->burdens) : NULL;
 
-	close(taken.queue);
+	if (burden)
+		*burden = taken.queue;
+	else
+		close(taken.queue);
 	if (!daemon_inherited_has_parcel(inherited, taken.name) && !daemon_inherited_has_name(inherited, taken.name))
 		daemon_fd_store_remove(taken.name);
 	free(taken.name);
 	return result < 0 ? -1 : 1;
+}
+
+void daemon_inherited_drop_burdens(struct inherited *inherited)
+{
+	for (size_t i = 0; inherited && i < inherited->burdens.count; i++)
+		close(inherited->burdens.items[i]);
+	if (inherited)
+		vec_free(&inherited->burdens);
 }
 
 void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size)
@@ -398,6 +413,7 @@ void daemon_inherited_free(struct inherited *inherited)
 	vec_free(&inherited->sockets);
 	vec_free(&inherited->queues);
 	vec_free(&inherited->parcels);
+	daemon_inherited_drop_burdens(inherited);
 	daemon_fd_store_free_names(inherited->names);
 	free(inherited);
 }

@@ -52,6 +52,9 @@ int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto);
  */
 int daemon_inherited_take_parcel(struct inherited *inherited, struct fd_parcel *parcel, struct err *err);
 
+/* Closes what came with the parcels that were taken, and takes long to close. INHERITED may be NULL. */
+void daemon_inherited_drop_burdens(struct inherited *inherited);
+
 /* Writes a name into NAME under which the former run has stored nothing. INHERITED may be NULL. */
 void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size);
 

@@ -41,6 +41,7 @@ struct freeze {
 	struct record_head head;
 	struct record_bytes bytes;
 	struct record_fds fds;
+	struct record_fds pollers; /* each watches a worker's sockets, and its close takes a microsecond for each */
 	struct frozen_list routes;
 	struct fwd_handover handover;
 	bool preparing; /* and not given up */
@@ -81,6 +82,7 @@ static void fwd_freeze_end(struct freeze *freeze, void (*end)(struct worker *wor
 	fwd_freeze_forget(&freeze->routes);
 	vec_free(&freeze->bytes);
 	vec_free(&freeze->fds);
+	vec_free(&freeze->pollers);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		fwd_worker_end_halt(forwarder->workers[i], end);
 }
@@ -98,6 +100,17 @@ void fwd_freeze_leave(struct forwarder *forwarder)
 
 /* ---- The record ---- */
 
+/* As many as there is memory for. */
+static void fwd_freeze_list_pollers(struct freeze *freeze)
+{
+	for (size_t i = 0; i < freeze->forwarder->worker_count; i++) {
+		int *fd = vec_push(&freeze->pollers);
+
+		if (fd)
+			*fd = fwd_poller_fd(freeze->forwarder->workers[i]->poller);
+	}
+}
+
 static int fwd_freeze_write(struct freeze *freeze)
 {
 	struct forwarder *forwarder = freeze->forwarder;
@@ -105,13 +118,16 @@ static int fwd_freeze_write(struct freeze *freeze)
 	const struct frozen_route *route;
 	struct fwd_handover *handover = &freeze->handover;
 
+	fwd_freeze_list_pollers(freeze);
 	freeze->head.last_id = fwd_connection_last_id();
 	if (fwd_record_write(&freeze->routes, waiting, &freeze->head, &freeze->bytes, &freeze->fds) < 0)
 		return -1;
 	*handover = (struct fwd_handover){ .record = freeze->bytes.items,
 					   .record_size = freeze->bytes.count,
 					   .fds = freeze->fds.items,
-					   .fd_count = freeze->fds.count };
+					   .fd_count = freeze->fds.count,
+					   .burden = freeze->pollers.items,
+					   .burden_count = freeze->pollers.count };
 	STAILQ_FOREACH(route, &freeze->routes, next)
 	{
 		handover->connections += route->count;

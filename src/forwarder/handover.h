@@ -30,6 +30,9 @@ struct fwd_handover {
 	size_t record_size;
 	const int *fds; /* in the order in which the record counts them */
 	size_t fd_count;
+	const int *
+	    burden; /* what the next run does not need, but may close at leisure: here, each client would wait for it */
+	size_t burden_count;
 	size_t connections;
 	uint64_t bytes; /* that were read of one side and are not taken by the other yet: in the record and in pipes */
 };

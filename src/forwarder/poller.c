@@ -48,6 +48,11 @@ void fwd_poller_free(struct poller *poller)
 	free(poller);
 }
 
+int fwd_poller_fd(const struct poller *poller)
+{
+	return poller->fd;
+}
+
 static int fwd_poller_add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
@@ -65,7 +70,10 @@ int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *s
 	return fwd_poller_add(poller, fd, EPOLLIN, source);
 }
 
-/* The descriptor stays, because other threads have its number. */
+/*
+ * The descriptor stays, because other threads have its number. What it was goes with its last copy, which takes about a microsecond for
+ * each descriptor that is watched.
+ */
 int fwd_poller_reduce(struct poller *poller, int fd, struct poll_source *source)
 {
 	struct poller fresh = { .fd = epoll_create1(EPOLL_CLOEXEC) };

@@ -37,6 +37,9 @@ int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *s
 int fwd_poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
 void fwd_poller_remove(struct poller *poller, int fd);
 
+/* The epoll descriptor, for copies of it. Any thread. */
+int fwd_poller_fd(const struct poller *poller);
+
 /*
  * Has the poller forget all that it watches, at once, but FD, which it goes on watching as fwd_poller_add_readable() does. 0, or -1
  * with errno (EMFILE, ENFILE, ENOMEM, ENOSPC), and it watches all as before.

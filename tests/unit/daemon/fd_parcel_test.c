@@ -121,6 +121,55 @@ START_TEST(it_arrives_whole_after_its_sender_is_gone)
 }
 END_TEST
 
+/* How many messages are in the queue OUT. */
+static size_t count_messages(int out)
+{
+	uint8_t bytes[FD_QUEUE_HEADER_SIZE];
+	size_t count = 0;
+
+	ck_assert_int_eq(daemon_fd_message_rewind(out), 0);
+	while (daemon_fd_message_peek(out, bytes, sizeof(bytes), NULL, NULL) > 0)
+		count++;
+	return count;
+}
+
+START_TEST(its_burden_is_nobodys_and_goes_with_the_queue)
+{
+	static uint8_t memory[] = "state";
+	int pair[2], poller;
+	struct fd_queue queue;
+	struct fd_parcel parcel;
+	char byte;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	poller = pair[0];
+	parcel = (struct fd_parcel){ .connections = 77,
+				     .memory = memory,
+				     .size = 5,
+				     .fds = fds,
+				     .count = COUNT,
+				     .burden = &poller,
+				     .burden_count = 1 };
+	ck_assert_msg(daemon_fd_parcel_pack(&parcel, 7, &queue, &err) == 0, "%s", err.text);
+	close(queue.in);
+	close(poller);
+
+	struct fd_survey survey = survey_of(queue.out);
+
+	ck_assert(survey.complete && survey.burdened && !survey.strange);
+	ck_assert_uint_eq(survey.fds, COUNT + 1);
+	ck_assert_int_eq(daemon_fd_parcel_unpack(queue.out, &survey, &parcel, &err), 0);
+	ck_assert_uint_eq(parcel.count, COUNT);
+	daemon_fd_parcel_free(&parcel);
+	ck_assert_uint_eq(count_messages(queue.out), 1);
+	ck_assert_int_lt(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
+	close(queue.out);
+	ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 0);
+	close(pair[1]);
+	close_all();
+}
+END_TEST
+
 START_TEST(what_the_limit_does_not_admit_is_lost_and_known)
 {
 	int out = pack(COUNT);
@@ -226,7 +275,7 @@ START_TEST(kinds_do_not_mix)
 {
 	const struct fd_header parcel = { .run = 7, .generation = 1, .kind = FD_PARCEL, .total = 300, .count = 253 };
 	struct fd_header list = { .run = 7, .generation = 1, .kind = FD_LIST, .total = 300, .index = 1, .count = 47 };
-	struct fd_header addition = { .run = 7, .generation = 1, .kind = FD_ADDITION, .total = 1, .count = 1 };
+	struct fd_header addition = { .run = 7, .generation = 77, .kind = FD_ADDITION, .total = 1, .count = 1 };
 	uint8_t bytes[FD_QUEUE_HEADER_SIZE];
 	struct fd_survey survey = { 0 };
 
@@ -242,6 +291,8 @@ START_TEST(kinds_do_not_mix)
 	ck_assert(survey.complete);
 	daemon_fd_queue_encode(&addition, bytes);
 	daemon_fd_queue_survey(&survey, bytes, sizeof(bytes));
+	ck_assert(survey.burdened && !survey.strange && survey.messages == 1);
+	daemon_fd_queue_survey(&survey, bytes, sizeof(bytes));
 	ck_assert(survey.strange && survey.messages == 1);
 	close(out);
 	close_all();
@@ -255,6 +306,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, it_arrives_whole_after_its_sender_is_gone);
+	tcase_add_test(tests, its_burden_is_nobodys_and_goes_with_the_queue);
 	tcase_add_test(tests, what_the_limit_does_not_admit_is_lost_and_known);
 	tcase_add_test(tests, without_room_for_its_memory_all_is_lost_and_nothing_stays);
 	tcase_add_test(tests, memory_that_others_may_change_is_refused);
