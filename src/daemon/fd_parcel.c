@@ -183,7 +183,8 @@ int daemon_fd_parcel_unpack(int out, const struct fd_survey *survey, struct fd_p
 		return err_set(err, ENOMEM, "its %zu descriptors", survey->fds);
 	}
 	parcel->lost = daemon_fd_parcel_receive(out, survey, parcel->fds);
-	if (!survey->burdened || survey->strange)
+	/* If some were lost, a message of theirs may be there still. */
+	if (!survey->burdened || survey->strange || parcel->lost)
 		daemon_fd_message_drain(out);
 	if (!survey->fds)
 		return err_set(err, EINVAL, "it is empty");

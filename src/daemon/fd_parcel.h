@@ -41,8 +41,8 @@ int daemon_fd_parcel_pack(const struct fd_parcel *parcel, uint64_t run, struct f
 
 /*
  * Takes the parcel that SURVEY found, complete, at OUT, out of its queue: whatever comes of it, nothing is left there for a later run, to
- * which it would be out of date. Its burden alone stays, until OUT is closed. Descriptors are close-on-exec. 0, or -1 with ERR, and
- * PARCEL has no more than its number of connections.
+ * which it would be out of date. Its burden alone stays, unless descriptors were lost, until the queue is drained. Descriptors are
+ * close-on-exec. 0, or -1 with ERR, and PARCEL has no more than its number of connections.
  */
 int daemon_fd_parcel_unpack(int out, const struct fd_survey *survey, struct fd_parcel *parcel, struct err *err);
 

@@ -363,8 +363,11 @@ int daemon_inherited_take_parcel(struct inherited *inherited, struct fd_parcel *
 
 void daemon_inherited_drop_burdens(struct inherited *inherited)
 {
-	for (size_t i = 0; inherited && i < inherited->burdens.count; i++)
+	/* The service manager may not have let go of the queue yet, or never does. */
+	for (size_t i = 0; inherited && i < inherited->burdens.count; i++) {
+		daemon_fd_message_drain(inherited->burdens.items[i]);
 		close(inherited->burdens.items[i]);
+	}
 	if (inherited)
 		vec_free(&inherited->burdens);
 }

@@ -53,16 +53,27 @@ static void close_all(void)
 	}
 }
 
-static int pack(size_t count)
+static int pack_with(size_t count, const int *burden, size_t burden_count)
 {
 	static uint8_t memory[] = "state";
-	const struct fd_parcel parcel = { .connections = 77, .memory = memory, .size = 5, .fds = fds, .count = count };
+	const struct fd_parcel parcel = { .connections = 77,
+					  .memory = memory,
+					  .size = 5,
+					  .fds = fds,
+					  .count = count,
+					  .burden = burden,
+					  .burden_count = burden_count };
 	struct fd_queue queue;
 
 	ck_assert_msg(daemon_fd_parcel_pack(&parcel, 7, &queue, &err) == 0, "%s", err.text);
 	ck_assert(!daemon_fd_message_is_abandoned(queue.in));
 	close(queue.in);
 	return queue.out;
+}
+
+static int pack(size_t count)
+{
+	return pack_with(count, NULL, 0);
 }
 
 static struct fd_survey survey_of(int out)
@@ -135,35 +146,24 @@ static size_t count_messages(int out)
 
 START_TEST(its_burden_is_nobodys_and_goes_with_the_queue)
 {
-	static uint8_t memory[] = "state";
-	int pair[2], poller;
-	struct fd_queue queue;
+	int pair[2], out;
 	struct fd_parcel parcel;
 	char byte;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	poller = pair[0];
-	parcel = (struct fd_parcel){ .connections = 77,
-				     .memory = memory,
-				     .size = 5,
-				     .fds = fds,
-				     .count = COUNT,
-				     .burden = &poller,
-				     .burden_count = 1 };
-	ck_assert_msg(daemon_fd_parcel_pack(&parcel, 7, &queue, &err) == 0, "%s", err.text);
-	close(queue.in);
-	close(poller);
+	out = pack_with(COUNT, &pair[0], 1);
+	close(pair[0]);
 
-	struct fd_survey survey = survey_of(queue.out);
+	struct fd_survey survey = survey_of(out);
 
 	ck_assert(survey.complete && survey.burdened && !survey.strange);
 	ck_assert_uint_eq(survey.fds, COUNT + 1);
-	ck_assert_int_eq(daemon_fd_parcel_unpack(queue.out, &survey, &parcel, &err), 0);
+	ck_assert_int_eq(daemon_fd_parcel_unpack(out, &survey, &parcel, &err), 0);
 	ck_assert_uint_eq(parcel.count, COUNT);
 	daemon_fd_parcel_free(&parcel);
-	ck_assert_uint_eq(count_messages(queue.out), 1);
+	ck_assert_uint_eq(count_messages(out), 1);
 	ck_assert_int_lt(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
-	close(queue.out);
+	close(out);
 	ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 0);
 	close(pair[1]);
 	close_all();
@@ -172,7 +172,8 @@ END_TEST
 
 START_TEST(what_the_limit_does_not_admit_is_lost_and_known)
 {
-	int out = pack(COUNT);
+	const int burden = STDERR_FILENO;
+	int out = pack_with(COUNT, &burden, 1);
 	struct fd_survey survey = survey_of(out);
 	struct fd_parcel parcel;
 	struct rlimit limit = { 300, 8192 };
