@@ -239,8 +239,8 @@ void fwd_thaw_on_letter(struct mail *mail)
 
 	fwd_tally_deliver(side);
 	fwd_worker_tick(side->worker);
-	/* A pause that begins or ends between the freeze and now moves no time. */
-	if (letter->before.paused != side->state.paused)
+	/* A pause that ended between the freeze and now moves no time. One that began has its beginning, by which others here go too. */
+	if (letter->before.paused && !side->state.paused)
 		side->paused_at_ms = side->worker->now_ms;
 	for (size_t i = 0; i < letter->count; i++) {
 		if (fwd_thaw_revive(letter, &letter->items[i]))
@@ -249,7 +249,7 @@ void fwd_thaw_on_letter(struct mail *mail)
 			letter->lost++;
 	}
 	fwd_route_side_check_empty(side);
-	/* Those that are revived are served before the next letter. */
+	/* The poller reports the mailbox before those that are revived now, so they are served behind the next letter, and no later. */
 	base_mailbox_rest(side->worker->mailbox);
 	mail->deliver = letter->answer;
 	base_mailbox_post(side->worker->forwarder->mailbox, mail);

@@ -218,6 +218,22 @@ START_TEST(in_a_pause_the_clock_stands_where_the_pause_began)
 }
 END_TEST
 
+START_TEST(a_pause_that_began_before_the_thaw_keeps_its_beginning)
+{
+	uint64_t began_ms = lab.worker.now_ms - 200;
+	struct frozen *frozen;
+
+	make();
+	frozen = describe();
+	lab.side->state.paused = true;
+	lab.side->paused_at_ms = began_ms;
+	connection = revive(frozen);
+	ck_assert_uint_eq(lab.side->paused_at_ms, began_ms);
+	ck_assert_uint_eq(began_ms - connection->active_ms, IDLE_MS);
+	ck_assert_ptr_null(connection->timer.wheel);
+}
+END_TEST
+
 /* How a socket ends when its last copy is closed. */
 static bool ends_by_reset(int fd)
 {
@@ -287,6 +303,7 @@ int main(void)
 	tcase_add_test(tcase, a_proxy_header_that_is_half_sent_is_sent_to_its_end);
 	tcase_add_test(tcase, timers_go_on_with_what_was_left_and_age_includes_the_gap);
 	tcase_add_test(tcase, in_a_pause_the_clock_stands_where_the_pause_began);
+	tcase_add_test(tcase, a_pause_that_began_before_the_thaw_keeps_its_beginning);
 	tcase_add_test(tcase, a_described_socket_ends_by_reset_and_a_revived_one_in_order);
 	tcase_add_test(tcase, connections_are_prepared_a_part_at_a_time);
 	suite_add_tcase(suite, tcase);
