@@ -24,6 +24,7 @@ struct message {
 };
 
 static unsigned delivered, last_number[SENDERS];
+static bool rests; /* the receiver does, at each seventh */
 
 static void setup(void)
 {
@@ -47,6 +48,8 @@ static void take_message(struct mail *mail)
 	last_number[message->sender] = message->number;
 	delivered++;
 	free(message);
+	if (rests && delivered % 7 == 0)
+		base_mailbox_rest(mailbox);
 	if (delivered == SENDERS * MESSAGES)
 		event_base_loopbreak(base);
 }
@@ -68,7 +71,7 @@ static void *send_messages(void *arg)
 	return NULL;
 }
 
-START_TEST(messages_of_many_threads_arrive_once_and_in_order)
+static void assert_arrive(void)
 {
 	pthread_t threads[SENDERS];
 
@@ -78,6 +81,18 @@ START_TEST(messages_of_many_threads_arrive_once_and_in_order)
 	for (int i = 0; i < SENDERS; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(delivered, SENDERS * MESSAGES);
+}
+
+START_TEST(messages_of_many_threads_arrive_once_and_in_order)
+{
+	assert_arrive();
+}
+END_TEST
+
+START_TEST(they_do_so_where_the_receiver_rests)
+{
+	rests = true;
+	assert_arrive();
 }
 END_TEST
 
@@ -295,6 +310,7 @@ int main(void)
 	TCase *cases = tcase_create("loop");
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, messages_of_many_threads_arrive_once_and_in_order);
+	tcase_add_test(cases, they_do_so_where_the_receiver_rests);
 	tcase_add_test(cases, a_freed_mailbox_delivers_what_is_inside);
 	tcase_add_test(cases, a_message_that_posts_itself_does_not_hold_the_loop);
 	tcase_add_test(cases, after_a_rest_the_others_come_in_their_order_in_the_next_iteration);

@@ -106,6 +106,69 @@ START_TEST(a_route_that_ends_ends_those_that_wait_for_it)
 }
 END_TEST
 
+enum { MANY = 600 };
+
+static struct flow many[MANY];
+
+/* MANY connections are on their way to the workers, in several letters for each. */
+static void send_many(void)
+{
+	for (size_t i = 0; i < MANY; i++)
+		flow_open(&lab, &many[i]);
+	lab_freeze(&lab);
+	lab_leave(&lab);
+	lab_start(&lab);
+	fwd_thaw_route(lab.route);
+	ck_assert_uint_eq(fwd_thaw_waiting(lab.forwarder), 0);
+}
+
+static void expect_many_resets(void)
+{
+	for (size_t i = 0; i < MANY; i++) {
+		flow_expect_reset(&lab, &many[i], FROM_GUEST);
+		flow_expect_reset(&lab, &many[i], FROM_CLIENT);
+		flow_close(&many[i]);
+	}
+}
+
+START_TEST(a_route_that_ends_ends_those_that_are_on_their_way)
+{
+	bool closed = false;
+
+	send_many();
+	fwd_listener_close(lab.listener, true);
+	fwd_route_close(lab.route, CLOSE_UNREGISTERED, 0, on_closed, &closed);
+	while (!closed || !lab.thawed)
+		lab_turn(&lab);
+	expect_many_resets();
+	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), MANY);
+	ck_assert_uint_eq(lab.result.taken + lab.result.lost, MANY);
+}
+END_TEST
+
+START_TEST(the_end_of_a_run_resets_those_that_are_on_their_way)
+{
+	send_many();
+	fwd_free(lab.forwarder);
+	expect_many_resets();
+	ck_assert(!lab.thawed);
+	lab_start(&lab);
+	lab_thaw(&lab);
+}
+END_TEST
+
+START_TEST(the_next_handover_has_those_that_were_on_their_way)
+{
+	send_many();
+	lab_hand_over(&lab);
+	lab_assert_taken(&lab, MANY, 0);
+	for (size_t i = 0; i < MANY; i++) {
+		flow_expect_whole(&lab, &many[i]);
+		flow_close(&many[i]);
+	}
+}
+END_TEST
+
 enum wrong { WRONG_MISSING, WRONG_FILE, WRONG_SOCKET, WRONG_PIPE, WRONG_SWAPPED, WRONG_KINDS };
 
 static void replace(int *fd, int with)
@@ -290,6 +353,7 @@ int main(void)
 	tcase_add_loop_test(proofs, another_slot_or_namespace_ends_all, 0, 4);
 	tcase_add_test(proofs, an_unregistered_sandbox_ends_all);
 	tcase_add_test(proofs, a_route_that_ends_ends_those_that_wait_for_it);
+	tcase_add_test(proofs, a_route_that_ends_ends_those_that_are_on_their_way);
 	tcase_add_loop_test(proofs, a_wrong_descriptor_costs_its_connection_alone, 0, WRONG_KINDS);
 	tcase_add_test(proofs, a_pipe_with_other_bytes_than_described_costs_its_connection);
 	tcase_add_test(proofs, a_client_that_resets_between_two_runs_is_noticed);
@@ -300,6 +364,8 @@ int main(void)
 	tcase_add_test(ends, an_undone_freeze_goes_on_as_if_nothing_had_been);
 	tcase_add_test(ends, what_nobody_takes_over_ends_by_reset);
 	tcase_add_test(ends, the_end_of_a_run_that_stands_still_resets);
+	tcase_add_test(ends, the_end_of_a_run_resets_those_that_are_on_their_way);
+	tcase_add_test(ends, the_next_handover_has_those_that_were_on_their_way);
 	tcase_add_test(ends, those_that_still_wait_are_part_of_the_next_handover);
 	tcase_add_test(ends, a_record_that_cannot_be_read_ends_all_and_the_run_goes_on);
 	suite_add_tcase(suite, ends);
