@@ -11,7 +11,7 @@ from .manager import MOST
 
 NAME = "weft-connections"
 _HEADER = struct.Struct("<8sHHHHQQIIII")  # src/daemon/fd_queue.c
-_MAGIC, _FORMAT, _KIND = b"weft-fds", 1, 2
+_MAGIC, _FORMAT, _KIND, _BURDEN = b"weft-fds", 1, 2, 1
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _QUEUE_BYTES = 1 << 20
 
@@ -41,7 +41,7 @@ def drop(manager):
 
 
 class Parcel:
-    """Takes the one parcel out of MANAGER's store. `record` and `fds` may be changed; put() stores it again."""
+    """Takes the one parcel out of MANAGER's store, without its burden. `record` and `fds` may be changed; put() stores it again."""
 
     def __init__(self, manager):
         self.manager = manager
@@ -52,7 +52,12 @@ class Parcel:
                 data, fds, _, _ = socket.recv_fds(receiver, 4096, MOST, socket.MSG_DONTWAIT)
                 if not data:
                     break
-                self.connections = _HEADER.unpack(data)[6]
+                header = _HEADER.unpack(data)
+                if header[2] == _BURDEN:
+                    for fd in fds:
+                        os.close(fd)
+                    continue
+                self.connections = header[6]
                 every += fds
         drop(manager)
         self.memory, self.fds = every[0], every[1:]
