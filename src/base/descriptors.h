@@ -18,7 +18,7 @@ enum {
 /* RLIMIT_NOFILE as it is now; INT32_MAX: no limit, or an unknown one. */
 size_t base_descriptors_limit(void);
 
-/* How many are open, counted one by one: for a process that has few. 0: /proc cannot be read. */
+/* How many are open. Up to Linux 6.1 they are counted one by one: for a process that has few. 0: /proc cannot be read. */
 size_t base_descriptors_count(void);
 
 /* How many of LIMIT are the reserve: a quarter at most, and none below DESCRIPTORS_FEW. */

@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 START_TEST(each_descriptor_is_counted)
@@ -18,6 +19,23 @@ START_TEST(each_descriptor_is_counted)
 	close(fds[0]);
 	close(fds[1]);
 	ck_assert_uint_eq(base_descriptors_count(), before);
+}
+END_TEST
+
+START_TEST(where_the_kernel_knows_the_number_none_is_needed_to_count)
+{
+	size_t before = base_descriptors_count();
+	struct rlimit former, none;
+	struct stat status;
+
+	ck_assert_int_eq(stat("/proc/self/fd", &status), 0);
+	if (!status.st_size)
+		return; /* up to 6.1 */
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &former), 0);
+	none = (struct rlimit){ 0, former.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_uint_eq(base_descriptors_count(), before);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &former), 0);
 }
 END_TEST
 
@@ -52,6 +70,7 @@ int main(void)
 	TCase *tcase = tcase_create("descriptors");
 
 	tcase_add_test(tcase, each_descriptor_is_counted);
+	tcase_add_test(tcase, where_the_kernel_knows_the_number_none_is_needed_to_count);
 	tcase_add_test(tcase, the_limit_is_that_of_now);
 	tcase_add_test(tcase, the_reserve_is_a_quarter_at_most);
 	suite_add_tcase(suite, tcase);
