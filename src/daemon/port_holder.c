@@ -94,30 +94,43 @@ static bool daemon_port_holder_process_has(const char *pid, unsigned long inode)
 	return has;
 }
 
-/* Writes the process that has the socket to TEXT, if it is visible. */
+/* If process PID has the socket, writes that to TEXT. */
+static bool daemon_port_holder_try_process(const struct socket_holder *holder, const char *pid, char *text, size_t size)
+{
+	char path[300], name[32] = "?";
+
+	if (!daemon_port_holder_process_has(pid, holder->inode))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	FILE *comm = fopen(path, "re");
+	if (comm) {
+		if (fgets(name, sizeof(name), comm))
+			name[strcspn(name, "\n")] = '\0';
+		fclose(comm);
+	}
+	snprintf(text, size, "%s (pid %.20s) of uid %u", name, pid, holder->uid);
+	return true;
+}
+
+/*
+ * Writes the process that has the socket to TEXT, if it is visible. This one comes last, because the kernel makes an entry of /proc for
+ * each of its thousands of descriptors, and takes them apart at its end, while a restart waits.
+ */
 static void daemon_port_holder_name_process(const struct socket_holder *holder, char *text, size_t size)
 {
 	DIR *processes = opendir("/proc");
+	char own[24];
+	ssize_t length = readlink("/proc/self", own, sizeof(own) - 1);
+	bool found = false;
 
-	if (!processes)
-		return;
-	for (struct dirent *entry; (entry = readdir(processes));) {
-		char path[300], name[32] = "?";
-
-		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    !daemon_port_holder_process_has(entry->d_name, holder->inode))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		FILE *comm = fopen(path, "re");
-		if (comm) {
-			if (fgets(name, sizeof(name), comm))
-				name[strcspn(name, "\n")] = '\0';
-			fclose(comm);
-		}
-		snprintf(text, size, "%s (pid %.20s) of uid %u", name, entry->d_name, holder->uid);
-		break;
-	}
-	closedir(processes);
+	own[length > 0 ? length : 0] = '\0';
+	for (struct dirent *entry; processes && !found && (entry = readdir(processes));)
+		found = isdigit((unsigned char)entry->d_name[0]) && strcmp(entry->d_name, own) != 0 &&
+			daemon_port_holder_try_process(holder, entry->d_name, text, size);
+	if (processes && !found && own[0])
+		daemon_port_holder_try_process(holder, own, text, size);
+	if (processes)
+		closedir(processes);
 }
 
 /* The tables of LISTEN's own family first: a socket of IPv6 can stand in the way of IPv4, and not the other way round. */

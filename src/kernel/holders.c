@@ -4,6 +4,9 @@
  * the same name. A copy of the descriptor tells the namespace of its TAP, whichever the process itself runs in; where there is none
  * to be had, the process's own namespace tells them apart. Processes come and go meanwhile; those that cannot be read are passed
  * over.
+ *
+ * This process comes last, and only if none else was found: whoever lists the thousands of descriptors of weftd has the kernel make an
+ * entry of /proc for each, and take them apart at its end, while a restart waits.
  */
 #include "kernel/holders.h"
 
@@ -24,7 +27,26 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PROC_PATH_SIZE = 320 };
+enum { PROC_PATH_SIZE = 320, PROC_PID_SIZE = 24 };
+
+/* This process as /proc calls it; "" if that is unknown. */
+static void kern_holders_read_own(char pid[static PROC_PID_SIZE])
+{
+	ssize_t length = readlink("/proc/self", pid, PROC_PID_SIZE - 1);
+
+	pid[length > 0 ? length : 0] = '\0';
+}
+
+/* The next process of /proc but OWN; NULL: there is none. */
+static const char *kern_holders_next(DIR *processes, const char *own)
+{
+	const struct dirent *entry;
+
+	while (processes && (entry = readdir(processes)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, own) != 0)
+			return entry->d_name;
+	return NULL;
+}
 
 static bool kern_holders_is_inside(const char *pid, const struct kern_namespace_key *key)
 {
@@ -129,24 +151,33 @@ static void kern_holders_add(const char *pid, char text[static KERN_HOLDERS_TEXT
 	snprintf(text + used, KERN_HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
+/* Whether PID is one of them, which TEXT has then. */
+static bool kern_holders_look(struct kern_holders_sought *sought, const char *pid,
+			      char text[static KERN_HOLDERS_TEXT_SIZE])
+{
+	bool inside = kern_holders_is_inside(pid, sought->key);
+
+	if (sought->link ? !kern_holders_has_tap(sought, pid, inside) : !inside)
+		return false;
+	kern_holders_add(pid, text);
+	return true;
+}
+
 /* Returns the number of the sought processes; -1: none is among those that could be looked at, and there was a shortage. */
 static int kern_holders_find(struct kern_holders_sought *sought, char text[static KERN_HOLDERS_TEXT_SIZE])
 {
-	struct dirent *entry;
+	char own[PROC_PID_SIZE];
+	const char *pid;
 	int count = 0;
 	DIR *processes = SPARES_TRY_STREAM(opendir("/proc"));
 
 	text[0] = '\0';
 	sought->is_short |= !processes && err_code_is_exhaustion(errno);
-	while (processes && (entry = readdir(processes))) {
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		bool inside = kern_holders_is_inside(entry->d_name, sought->key);
-		if (sought->link ? !kern_holders_has_tap(sought, entry->d_name, inside) : !inside)
-			continue;
-		kern_holders_add(entry->d_name, text);
-		count++;
-	}
+	kern_holders_read_own(own);
+	while ((pid = kern_holders_next(processes, own)))
+		count += kern_holders_look(sought, pid, text);
+	if (processes && own[0] && (!count || !sought->link))
+		count += kern_holders_look(sought, own, text);
 	if (processes)
 		closedir(processes);
 	return count || !sought->is_short ? count : -1;
@@ -224,19 +255,25 @@ static int kern_holders_namespace_of_process(const struct kern_holders_search *s
 	return kern_holders_is_sought(search, fd) ? steal_fd(&fd) : -1;
 }
 
+static int kern_holders_ask(const struct kern_holders_search *search, const char *pid)
+{
+	int fd = kern_holders_namespace_of_process(search, pid);
+
+	return fd < 0 ? kern_holders_namespace_of_taps(search, pid) : fd;
+}
+
 static int kern_holders_search(const struct kern_holders_search *search)
 {
-	struct dirent *entry;
+	char own[PROC_PID_SIZE];
+	const char *pid;
 	int fd = -1;
 	DIR *processes = SPARES_TRY_STREAM(opendir("/proc"));
 
-	while (processes && fd < 0 && (entry = readdir(processes))) {
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		fd = kern_holders_namespace_of_process(search, entry->d_name);
-		if (fd < 0)
-			fd = kern_holders_namespace_of_taps(search, entry->d_name);
-	}
+	kern_holders_read_own(own);
+	while (fd < 0 && (pid = kern_holders_next(processes, own)))
+		fd = kern_holders_ask(search, pid);
+	if (processes && fd < 0 && own[0])
+		fd = kern_holders_ask(search, own);
 	if (processes)
 		closedir(processes);
 	return fd;

@@ -10,7 +10,7 @@ enum { KERN_HOLDERS_TEXT_SIZE = 160 };
 
 /*
  * The processes that have the TAP LINK of a namespace open, such as "firecracker (pid 4711), qemu (pid 12)", wherever they run; ""
- * if none is visible from here. Reads all of /proc: milliseconds. Returns the number of processes; -1: none was found, and a
+ * if none is visible from here. This process counts if there is no other. Reads all of /proc: milliseconds. Returns the number of processes; -1: none was found, and a
  * shortage of descriptors or memory kept some from being looked at. Any thread.
  */
 int kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,

@@ -3,9 +3,11 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A socket bound to a free port of ADDR, whose port is set to the one that it got. */
@@ -40,6 +42,28 @@ START_TEST(a_listener_is_named_with_its_process)
 	ck_assert(holder.found);
 	ck_assert(holder.listening);
 	assert_is_us(&holder);
+	close(fd);
+}
+END_TEST
+
+START_TEST(another_process_that_has_it_too_is_named_first)
+{
+	struct addr addr = addr_from_ipv4(0x7f000001, 0);
+	int fd = bound(&addr, SOCK_STREAM);
+	struct socket_holder holder;
+	char other[32];
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		for (;;)
+			pause();
+	ck_assert_int_eq(listen(fd, 1), 0);
+	snprintf(other, sizeof(other), "(pid %d) of uid", (int)child);
+	daemon_port_holder_find(&addr, PROTO_TCP, &holder);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ck_assert_msg(strstr(holder.text, other) != NULL, "%s does not name %s", holder.text, other);
 	close(fd);
 }
 END_TEST
@@ -132,6 +156,7 @@ int main(void)
 {
 	TCase *finding = tcase_create("finding");
 	tcase_add_test(finding, a_listener_is_named_with_its_process);
+	tcase_add_test(finding, another_process_that_has_it_too_is_named_first);
 	tcase_add_test(finding, a_socket_that_is_bound_and_does_not_listen_is_named_with_its_process);
 	tcase_add_test(finding, a_listener_on_all_addresses_is_in_the_way_of_one);
 	tcase_add_test(finding, an_outgoing_connection_is_no_listener);
