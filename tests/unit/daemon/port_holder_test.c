@@ -120,10 +120,25 @@ START_TEST(an_outgoing_connection_is_no_listener)
 }
 END_TEST
 
+/* A UDP socket bound to a port of ADDR that no TCP socket of the machine has. */
+static int bound_alone(struct addr *addr)
+{
+	for (;;) {
+		int udp = bound(addr, SOCK_DGRAM), tcp = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool alone = bind(tcp, &addr->any, addr_length(addr)) == 0;
+
+		close(tcp);
+		if (alone)
+			return udp;
+		close(udp);
+		addr_set_port(addr, 0);
+	}
+}
+
 START_TEST(udp_and_ipv6_are_found_too)
 {
 	struct addr udp = addr_from_ipv4(0x7f000001, 0), six = addr_loopback6(0);
-	int udp_fd = bound(&udp, SOCK_DGRAM);
+	int udp_fd = bound_alone(&udp);
 	struct socket_holder holder;
 
 	daemon_port_holder_find(&udp, PROTO_UDP, &holder);
