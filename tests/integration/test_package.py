@@ -76,6 +76,12 @@ def package(source):
     return made
 
 
+@pytest.fixture(scope="module")
+def door_package(source):
+    (made,) = source.parent.glob("weft-door_*.deb")
+    return made
+
+
 @pytest.fixture
 def machine(host, folder, package):
     """Runs shell commands as root of a machine that has the package at /tmp/weft.deb."""
@@ -122,10 +128,10 @@ def test_no_build_leaves_anything_that_git_would_track(source):
     assert [name for mark, name in (line.split("\t") for line in told.splitlines()) if mark == "::" and name not in known] == []
 
 
-def test_lintian_finds_no_fault(package):
+def test_lintian_finds_no_fault(package, door_package):
     assert shutil.which("lintian"), "lintian is missing: apt-get install lintian"
     done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error,warning", package], capture_output=True, text=True, check=False
+        ["lintian", "--allow-root", "--fail-on", "error,warning", package, door_package], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -248,6 +254,80 @@ def test_an_upgrade_to_a_weftd_that_would_not_start_keeps_the_former_one(booted,
     assert main_pid(booted) not in (0, second) and "a1" in booted.sh("weftctl ls")
     booted.sh("dpkg -r weft")
     assert booted.sh("systemctl is-active weftd", check=False).strip() == "inactive"
+
+
+def door_workers(machine):
+    """{pid: user} of HAProxy's processes; the master is the service's main one."""
+    lines = machine.sh("ps -o pid=,user= -C haproxy", check=False).splitlines()
+    return {int(pid): user for pid, user in (line.split() for line in lines)}
+
+
+def door_answer(machine, *arguments):
+    """The status of the front door's answer to curl. A start or a reload opens ports a little later."""
+    return machine.sh(
+        "for i in $(seq 600); do"
+        f" curl -sS --noproxy '*' -m 30 -o /tmp/answer -w '%{{http_code}}' {' '.join(arguments)} 2>/dev/null && exit 0; sleep 0.05;"
+        " done; exit 1"
+    ).strip()[-3:]
+
+
+NONE = "http://localhost:3002/sandbox/none/8080/"
+
+
+@booting
+@pytest.mark.timeout(1200)  # it builds the package
+def test_the_front_door_is_a_service_of_its_own(booted, door_package):
+    shutil.copy(door_package, booted.file("/tmp/weft-door.deb"))
+    booted.sh("mkdir -p /etc/haproxy && echo '# mine' >/etc/haproxy/haproxy.cfg")
+    booted.sh("dpkg -i /tmp/weft.deb </dev/null")
+    told = booted.sh("dpkg -i /tmp/weft-door.deb </dev/null")
+    assert "http://localhost:3002" in told
+    assert booted.sh("systemctl is-enabled weft-door && systemctl is-active weft-door").split() == ["enabled", "active"]
+    assert set(booted.sh("ss -Hltn 'sport = 3002' | awk '{ print $4 }'").split()) == {"127.0.0.1:3002", "[::1]:3002"}
+    assert door_answer(booted, NONE) == "502"
+    assert json.loads(booted.sh("cat /tmp/answer"))["message"] == "The sandbox was not found"
+    assert door_answer(booted, "http://localhost:3002/health") == "200"
+    master = int(booted.sh("systemctl show --property MainPID --value weft-door"))
+    users = door_workers(booted)
+    assert users.pop(master) == "root" and set(users.values()) == {"haproxy"} and users
+    assert booted.sh("stat -c '%U:%G %a' /run/weft/door.sock").strip() == "root:haproxy 660"
+
+    # Parts are switched on by links, and a mistake keeps what serves.
+    booted.sh(
+        "mkdir -p /etc/weft/tls && cd /etc/weft/tls && openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=box"
+        " -keyout k -out c 2>/dev/null && cat c k >box.pem && rm c k"
+    )
+    booted.sh("ln -s /usr/share/weft/door/door-tls.cfg /usr/share/weft/door/door-sni.cfg /etc/weft/door.d/ && systemctl reload weft-door")
+    for port in (443, 9443):
+        assert door_answer(booted, "-k", f"--resolve '*:{port}:127.0.0.1'", f"https://8080-none.box.example:{port}/") == "502"
+    booted.sh("echo nonsense >/etc/weft/door.d/wrong.cfg; ! systemctl reload weft-door && rm /etc/weft/door.d/wrong.cfg")
+    assert door_answer(booted, NONE) == "502"
+
+    # A killed worker costs a moment; weftd's end an answer that says so.
+    booted.sh("pkill -9 -u haproxy -x haproxy")
+    assert door_answer(booted, NONE) in ("502", "503")
+    booted.sh("systemctl stop weftd")
+    assert door_answer(booted, NONE) == "503"
+    booted.sh("systemctl start weftd")
+    assert door_answer(booted, NONE) == "502"
+
+    # An upgrade is a reload.
+    master = int(booted.sh("systemctl show --property MainPID --value weft-door"))
+    booted.sh(
+        "cd /tmp && dpkg-deb -R weft-door.deb door-newer && sed -i 's/^Version: .*/&+newer/' door-newer/DEBIAN/control"
+        " && dpkg-deb -Znone -b door-newer door-newer.deb && dpkg -i door-newer.deb </dev/null"
+    )
+    assert int(booted.sh("systemctl show --property MainPID --value weft-door")) == master
+    assert door_answer(booted, NONE) == "502"
+
+    files = booted.sh("dpkg -L weft-door | while read -r name; do [ -d \"$name\" ] || echo \"$name\"; done").split()
+    booted.sh("dpkg -r weft-door")
+    assert booted.sh("systemctl is-active weft-door", check=False).strip() in ("inactive", "unknown") and door_workers(booted) == {}
+    booted.sh("rm -r /etc/weft/tls; dpkg -P weft-door; test ! -e /etc/weft/door.d && test ! -e /run/weft-door && test ! -e /usr/share/weft")
+    for name in files:
+        booted.sh(f"test ! -e {name}")
+    assert booted.sh("cat /etc/haproxy/haproxy.cfg") == "# mine\n"
+    booted.sh("dpkg -P weft && test ! -e /etc/weft")
 
 
 DOWNLOAD = 40_000_000
