@@ -14,6 +14,8 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
     redis     Debian's redis-server on the host's 127.0.0.1:6379, harness.redis
     proxy     real proxies in the host: proxy.judge(), proxy.mitmdump(), proxy.haproxy(), see harness.proxies
+    door      door() starts the front door, HAProxy with weft's files, over the daemon's socket; door.guest(id, {...}) makes a sandbox with
+              the servers of harness/front_door_guest.py in it
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
     folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
 """
@@ -26,6 +28,7 @@ import zlib
 import pytest
 
 from harness.daemon import Weftd, build_dir
+from harness.front_door import Door, Programs
 from harness.forwarder import Forwarder, Sandbox
 from harness.guests import Vmm
 from harness.host import Host
@@ -277,5 +280,42 @@ def proxy_folder():
 def proxy(host, folder, proxy_folder):
     """Starts proxies in the host, and kills them at the end of the test."""
     made = Proxies(host, proxy_folder, folder)
+    yield made
+    made.close()
+
+
+class Doors:
+    """Starts the front door, and sandboxes with servers behind it."""
+
+    def __init__(self, host, folder, guest):
+        self.host = host
+        self.folder = folder
+        self.guests = guest
+        self.doors = []
+        self.programs = []
+
+    def __call__(self, **options):
+        made = Door(self.host, f"{self.folder}/door-{len(self.doors)}", **options)
+        self.doors.append(made)
+        return made.start()
+
+    def guest(self, daemon, name, body=None, arguments=()):
+        """Registers a sandbox, and waits until its servers answer. Returns it, and its guest."""
+        made = daemon.api.register(name, {"ready_port": 8080, **(body or {})})
+        guest = self.guests(made)
+        self.programs.append(Programs(guest, name, *arguments))
+        daemon.api.wait(name, "ready")
+        return made, guest
+
+    def close(self):
+        for one in self.programs:
+            one.stop()
+        for one in self.doors:
+            one.stop()
+
+
+@pytest.fixture
+def door(host, folder, guest, weftd):  # pylint: disable=unused-argument
+    made = Doors(host, folder, guest)
     yield made
     made.close()
