@@ -38,7 +38,7 @@ PYTEST = [
 WRONG = {
     "acceptance": ["--calls --nonsense", "--record calls", *PYTEST],
     "bench": ["forwarder fabric", "--out", "--out --quick", "--out=", "--quick=yes", "everything", "--quick nonsense"],
-    "quickstart": ["--accel", "--accel fast", "--accel=tcg", "--inside", "--inside /nosuch", "--host now"],
+    "quickstart": ["--accel", "--accel fast", "--accel=tcg", "--inside", "--inside /nosuch", "--host now", "--door now"],
     "test": ["--long --nonsense", "-x --long", *PYTEST],
     "tests/guest/vm/make-image": ["--agent --job", "--job x", "agent"],
     "tests/sdk/install": ["--which node18", "python"],
