@@ -233,8 +233,8 @@ def sdk(host, sdk_folder, request):
         request.getfixturevalue("weftd")
     started = []
 
-    def start(kind, url=None, namespace=None, env=None):
-        made = Sdk(sdk_folder, kind, namespace or host, url, env)
+    def start(kind, url=None, namespace=None, env=None, **options):
+        made = Sdk(sdk_folder, kind, namespace or host, url, env, **options)
         started.append(made)
         return made
 

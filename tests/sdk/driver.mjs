@@ -47,8 +47,30 @@ const keep = (handle, slot) =>
 
 const calls = {
   async create(call) {
-    sandbox = await at(call.url).create({ debug: true, ...(call.url ? { sandboxUrl: call.url } : {}) })
+    const network = call.private ? { network: { allowPublicTraffic: false } } : {}
+    const url = call.url ? { sandboxUrl: call.url } : {}
+    sandbox = await at(call.url).create({ debug: !call.full, ...url, ...network })
+    return { sandbox: sandbox.sandboxId, token: sandbox.trafficAccessToken ?? null }
+  },
+  async attach(call) {
+    sandbox = await Sandbox.connect(call.sandbox)
     return { sandbox: sandbox.sandboxId }
+  },
+  async sandboxes() {
+    const all = await Sandbox.list().nextItems()
+    return Object.fromEntries(all.map(one => [one.sandboxId, one.state]))
+  },
+  async info() {
+    return { state: (await sandbox.getInfo()).state }
+  },
+  async pause() {
+    await (sandbox.pause ?? sandbox.betaPause).call(sandbox)
+  },
+  async destroy() {
+    return { destroyed: await Sandbox.kill(sandbox.sandboxId) }
+  },
+  async host(call) {
+    return { host: sandbox.getHost(call.port) }
   },
   async run(call, tell) {
     const user = call.user ? { user: call.user } : {}

@@ -35,11 +35,41 @@ def pattern(size):
 
 
 def create(call, _):
-    """Local ("debug") mode: the default endpoint, or the given URL."""
+    """Local ("debug") mode: the default endpoint, or the given URL. Else as the environment says, by E2B's API."""
     global _sandbox  # pylint: disable=global-statement
     options = {"sandbox_url": call["url"]} if call.get("url") else {}
-    _sandbox = Sandbox.create(debug=True, **options)
+    if call.get("private"):
+        options["network"] = {"allow_public_traffic": False}
+    _sandbox = Sandbox.create(debug=not call.get("full"), **options)
+    return {"sandbox": _sandbox.sandbox_id, "token": _sandbox.traffic_access_token}
+
+
+def attach(call, _):
+    """Another sandbox by its id, which is woken if it is paused."""
+    global _sandbox  # pylint: disable=global-statement
+    _sandbox = Sandbox.connect(call["sandbox"])
     return {"sandbox": _sandbox.sandbox_id}
+
+
+def sandboxes(_, __):
+    """All of the account: {id: state}."""
+    return {one.sandbox_id: one.state.value for one in Sandbox.list().next_items()}
+
+
+def info(_, __):
+    return {"state": _sandbox.get_info().state.value}
+
+
+def pause(_, __):
+    _sandbox.pause()
+
+
+def destroy(_, __):
+    return {"destroyed": _sandbox.kill()}
+
+
+def host(call, _):
+    return {"host": _sandbox.get_host(call["port"])}
 
 
 def _outcome(result):
@@ -170,6 +200,7 @@ def burst(call, _):
 
 CALLS = {
     **{function.__name__: function for function in (create, run, start, connect, wait, leave, kill, stdin, ps)},
+    **{function.__name__: function for function in (attach, sandboxes, info, pause, destroy, host)},
     **{function.__name__: function for function in (write, read, exists, rename, remove, mkdir, watch, watched)},
     **{function.__name__: function for function in (unwatch, health, sequence, burst)},
     "list": listing,

@@ -104,9 +104,12 @@ class Pending:
 
 
 class Sdk:
-    """One process of an SDK in NAMESPACE, whose sandbox object uses URL (None: localhost:49983, as in local mode)."""
+    """One process of an SDK in NAMESPACE, whose sandbox object uses URL (None: localhost:49983, as in local mode).
 
-    def __init__(self, folder, kind, namespace, url=None, env=None):
+    With E2B_API_KEY in ENV it is not in local mode: it creates a sandbox by E2B's API, with OPTIONS of that call.
+    """
+
+    def __init__(self, folder, kind, namespace, url=None, env=None, **options):
         self.kind = kind
         argv = [os.path.join(folder, "venv/bin/python"), os.path.join(_TESTS, "sdk/driver.py")]
         if kind == "javascript":
@@ -124,7 +127,7 @@ class Sdk:
         assert json.loads(Lines(self.process.stdout).next(60)) == {"ready": True}
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        self.created = self.begin("create", url=url)
+        self.created = self.begin("create", url=url, full="E2B_API_KEY" in (env or {}), **options)
         self.created.result(60)
 
     def _read(self):
