@@ -7,6 +7,7 @@ not count gives the rates, from which the amounts are set so that all measuremen
 """
 
 import contextlib
+import os
 import random
 import select
 import subprocess
@@ -71,9 +72,10 @@ LATENCIES = ("p500_us", "p990_us", "p999_us")
 def measure_load(forwarder, kind_of_load, amount):
     """Runs one load. Returns {figure: value}: the rate, latencies, and the forwarder's processor time a unit."""
     processes = forwarder.processes()
-    per_stream = int(amount / kind_of_load.at_once) if kind_of_load.mode in ("down", "up") else amount
+    per_stream = int(amount / kind_of_load.at_once) if kind_of_load.unit == 1e9 else amount
     before = processes.cpu_seconds() if processes else 0
-    seen = load(forwarder.host, kind_of_load.mode, forwarder.address(kind_of_load.port), per_stream, kind_of_load.at_once)
+    head = forwarder.load_head(kind_of_load.port)
+    seen = load(forwarder.host, kind_of_load.mode, forwarder.address(kind_of_load.port), per_stream, kind_of_load.at_once, head=head)
     moved = seen.get("bytes", seen.get("done", 0))
     if not moved or seen.get("failed"):
         raise LoadFailed(f"{int(moved)} done, {int(seen.get('failed', 0))} failed")
@@ -90,11 +92,11 @@ def amount_of(kind_of_load, rate, seconds):
     return seconds if kind_of_load.mode == "requests" else max(kind_of_load.at_once, int(rate * seconds))
 
 
-def run_rounds(plan, kind, forwarders, results, say):
+def run_rounds(plan, kind, forwarders, results, say, loads=LOADS):
     rates = {}
     for number in range(plan.rounds[kind] + 1):
         say(f"  round {number} of {plan.rounds[kind]}" if number else "  a round to warm up")
-        for kind_of_load in LOADS:
+        for kind_of_load in loads:
             for i in range(len(forwarders)):
                 forwarder = forwarders[(i + number) % len(forwarders)]
                 key = (forwarder.name, kind_of_load.name)
@@ -115,13 +117,14 @@ def run_rounds(plan, kind, forwarders, results, say):
 
 
 @contextlib.contextmanager
-def kept_connections(namespace, address, count):
-    """Keeps COUNT connections to ADDRESS open for the time of the context. Each has had an answer."""
+def kept_connections(namespace, address, count, head=""):
+    """Keeps COUNT connections to ADDRESS open for the time of the context. Each has had an answer, to a request with HEAD."""
     process = namespace.popen(
         [f"{build_dir()}/tests/forwarder/load", "kept", address, count],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, "LOAD_HEAD": head},
     )
     try:
         if Lines(process.stdout).next(60) != "kept":
@@ -160,7 +163,7 @@ def measure_idle(forwarder, count, bare):
     kernel = settled(kernel_memory_kib, 100)
     user = processes.memory_kib()
     descriptors, pipes = processes.descriptors()
-    with kept_connections(forwarder.host, forwarder.address(HTTP), count):
+    with kept_connections(forwarder.host, forwarder.address(HTTP), count, forwarder.load_head(HTTP)):
         kernel = settled(kernel_memory_kib, 100) - kernel
         user = processes.memory_kib() - user
         after, pipes_after = processes.descriptors()

@@ -12,6 +12,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [_HERE, os.path.join(os.path.dirname(_HERE), "integration")]
 
 # pylint: disable=wrong-import-position
+import door
+import door_report
 import fabric
 import fabric_report
 import forwarder
@@ -65,6 +67,17 @@ def run_pool(options):
     return results, pool_report.goals_of(results.values), [pool_report.text_of(results.values)], pool_report.panels_of(results.values), {}
 
 
+def run_door(options):
+    plan = door.Plan.quick() if options.quick else door.Plan.full()
+    results, notes = door.run(plan, say)
+    values = results.values[door.KIND]
+    beside = door_report.beside_bare(values)
+    parts = [door_report.text_of(values), "\n".join(f"{name}: {note}" for name, note in notes.items())]
+    parts.append("beside a map alone\n" + report.goals_table(beside))
+    more = {"notes": notes, "beside_bare": report.as_dicts(beside)}
+    return results, door_report.goals_of(values), parts, door_report.panels_of(values), more
+
+
 def finish(name, options, about, outcome):
     results, goals, parts, panels, more = outcome
     if results.failures:
@@ -83,7 +96,7 @@ def finish(name, options, about, outcome):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
-    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "pool", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "pool", "door", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a minute or two for each, enough to see large changes")
     parser.add_argument("--connections", type=int, help="how many stay over a restart, instead of 5,000 or, with --quick, 500")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
@@ -98,6 +111,8 @@ def main():
         finish("restart", options, about, run_restart(options))
     if options.what in ("pool", "all"):
         finish("pool", options, about, run_pool(options))
+    if options.what in ("door", "all"):
+        finish("door", options, about, run_door(options))
 
 
 if __name__ == "__main__":

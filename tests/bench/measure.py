@@ -130,11 +130,11 @@ def _values(line):
     return {name: float(value) for name, value in (pair.split("=") for pair in line.split())}
 
 
-def load(namespace, *arguments, limit=40):
-    """Runs tests/forwarder/load in NAMESPACE and returns its figures by name."""
+def load(namespace, *arguments, head="", limit=40):
+    """Runs tests/forwarder/load in NAMESPACE, HEAD in its requests, and returns its figures by name."""
     argv = [os.path.join(build_dir(), "tests/forwarder/load"), *map(str, arguments)]
     try:
-        done = namespace.run(argv, check=False, timeout=limit)
+        done = namespace.run(argv, check=False, timeout=limit, env={**os.environ, "LOAD_HEAD": head})
     except subprocess.TimeoutExpired:
         raise LoadFailed(f"load {' '.join(argv[1:])}: not done within {limit} s") from None
     if done.returncode and "rate=" not in done.stdout:

@@ -57,6 +57,13 @@ class Forwarder:
     def listen_port(self, guest_port):
         return self.base + GUEST_PORTS.index(guest_port)
 
+    def listen_ports(self):
+        return [self.listen_port(port) for port in GUEST_PORTS]
+
+    def load_head(self, guest_port):  # pylint: disable=unused-argument
+        """What a client has to add to the heads of its requests."""
+        return ""
+
     def dial(self, guest_port):
         """The guest's address on this path."""
         return f"{GUEST if self.path == 'inside' else self.sandbox['host_ip']}:{guest_port}"
@@ -92,7 +99,7 @@ class Forwarder:
 
     def _wait_listening(self):
         """Whether it listens. Asks the kernel, as a connection would reach the guest and be counted."""
-        wanted = {self.listen_port(port) for port in GUEST_PORTS}
+        wanted = set(self.listen_ports())
 
         def listening():
             for process in self.started:

@@ -6,10 +6,15 @@
  *	load requests ADDRESS SECONDS AT-ONCE    the same request again and again on connections that are kept
  *	load down ADDRESS BYTES STREAMS          reads BYTES by each stream, from a server that never ends
  *	load up ADDRESS BYTES STREAMS            sends BYTES by each stream, to a server that reports when it has all
+ *	load get ADDRESS BYTES STREAMS           the same as down, by one request of HTTP
+ *	load post ADDRESS BYTES STREAMS          the same as up, by one request of HTTP
  *	load idle ADDRESS COUNT                  connections that do nothing until stdin ends
  *	load kept ADDRESS COUNT                  the same, after one request and its answer on each
+ *	load held ADDRESS COUNT                  requests that wait; says "held" when all are sent, and then on one more line when each had
+ *	                                         its answer, in ms of the monotonic clock, or -1 for those without one that is 200
  *
- * ADDRESS: 127.0.0.1:80 or [::1]:80. The server of `connections` and `requests` is tests/guest/server.c's http.
+ * ADDRESS: 127.0.0.1:80 or [::1]:80. The server of the modes with HTTP is tests/guest/server.c's http. LOAD_HEAD in the environment has
+ * further lines for the head of their requests, each with its CRLF.
  */
 #include "base/addr.h"
 #include "base/clock.h"
@@ -27,7 +32,7 @@
 
 enum { BUFFER = 256 * 1024, WAKE_UPS = 256, SAMPLES_MAX = 4 * 1000 * 1000, STALLED_MS = 60 * 1000 };
 
-static const char request[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+enum stream_kind { STREAM_DOWN, STREAM_UP, STREAM_GET, STREAM_POST };
 
 struct client {
 	int fd;
@@ -35,9 +40,12 @@ struct client {
 	size_t got;     /* of this answer */
 	uint64_t moved; /* by a stream */
 	uint64_t asked_us;
+	double answered_ms;
 };
 
 static struct addr target;
+static char request[4096]; /* of every client */
+static size_t request_size;
 static int epoll_fd;
 static char buffer[BUFFER];
 static size_t answer_size; /* all are alike: learned from the first */
@@ -62,11 +70,29 @@ static void open_client(struct client *client)
 	begun++;
 }
 
+static void make_request(const char *line, uint64_t length)
+{
+	const char *head = getenv("LOAD_HEAD");
+	char body[64] = "";
+	int size;
+
+	if (length)
+		snprintf(body, sizeof(body), "Content-Length: %llu\r\n", (unsigned long long)length);
+	size = snprintf(request, sizeof(request), "%s HTTP/1.1\r\n%s%s%s\r\n", line,
+			head && strcasestr(head, "host:") ? "" : "Host: localhost\r\n", head ? head : "", body);
+	if (size < 0 || (size_t)size >= sizeof(request))
+		errx(2, "LOAD_HEAD is too long");
+	request_size = (size_t)size;
+}
+
+static bool send_request(struct client *client)
+{
+	return send(client->fd, request, request_size, MSG_NOSIGNAL) == (ssize_t)request_size;
+}
+
 static void ask(struct client *client)
 {
-	client->got = 0;
-	if (send(client->fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
-		client->got = SIZE_MAX;
+	client->got = send_request(client) ? 0 : SIZE_MAX;
 }
 
 static void learn_answer_size(ssize_t got)
@@ -208,26 +234,89 @@ static void run_requests(double seconds, size_t at_once)
 	free(clients);
 }
 
-/* Returns whether STREAM has moved all. */
-static bool move(struct client *stream, uint64_t bytes, bool up)
+/* Sends what is left of BYTES. Returns whether all has gone. */
+static bool move_up(struct client *stream, uint64_t bytes)
 {
 	while (stream->moved < bytes) {
 		size_t want = bytes - stream->moved < BUFFER ? (size_t)(bytes - stream->moved) : BUFFER;
-		ssize_t size = up ? send(stream->fd, buffer, want, MSG_NOSIGNAL) : recv(stream->fd, buffer, want, 0);
+		ssize_t size = send(stream->fd, buffer, want, MSG_NOSIGNAL);
 
 		if (size < 0 && errno == EAGAIN)
 			return false;
 		if (size <= 0)
 			err(1, "a stream ended");
 		stream->moved += (uint64_t)size;
-		if (up && stream->moved == bytes)
-			shutdown(stream->fd, SHUT_WR);
 	}
-	/* Some forwarders lose the server's direction with the client's: an end without an answer, after all bytes have gone. */
-	return !up || recv(stream->fd, buffer, BUFFER, 0) >= 0;
+	return true;
 }
 
-static void run_streams(uint64_t bytes, size_t count, bool up)
+/* Returns whether STREAM has read all. */
+static bool move_down(struct client *stream, uint64_t bytes)
+{
+	while (stream->moved < bytes) {
+		size_t want = bytes - stream->moved < BUFFER ? (size_t)(bytes - stream->moved) : BUFFER;
+		ssize_t size = recv(stream->fd, buffer, want, 0);
+
+		if (size < 0 && errno == EAGAIN)
+			return false;
+		if (size <= 0)
+			err(1, "a stream ended");
+		stream->moved += (uint64_t)size;
+	}
+	return true;
+}
+
+static bool move_up_raw(struct client *stream, uint64_t bytes)
+{
+	if (stream->moved < bytes && move_up(stream, bytes))
+		shutdown(stream->fd, SHUT_WR);
+	/* Some forwarders lose the server's direction with the client's: an end without an answer, after all bytes have gone. */
+	return stream->moved == bytes && recv(stream->fd, buffer, BUFFER, 0) >= 0;
+}
+
+/* Reads the head of an answer, and what came with it. Returns false if there is none yet. */
+static bool read_head(struct client *stream)
+{
+	static const char good[] = "HTTP/1.1 200";
+	ssize_t size = recv(stream->fd, buffer, BUFFER - 1, 0);
+
+	if (size < 0 && errno == EAGAIN)
+		return false;
+	buffer[size > 0 ? size : 0] = '\0';
+	char *end = size > 0 ? memmem(buffer, (size_t)size, "\r\n\r\n", 4) : NULL;
+	if (!end || strncmp(buffer, good, sizeof(good) - 1) != 0)
+		errx(1, "not an answer: %.200s", buffer);
+	stream->got = (size_t)(end + 4 - buffer);
+	stream->moved += (size_t)size - stream->got;
+	return true;
+}
+
+static bool move_by_http(struct client *stream, uint64_t bytes, bool up)
+{
+	if (!stream->connected && !send_request(stream))
+		err(1, "a request");
+	stream->connected = true;
+	if (up)
+		return move_up(stream, bytes) && read_head(stream);
+	return (stream->got || read_head(stream)) && move_down(stream, bytes);
+}
+
+/* Returns whether STREAM has moved all. */
+static bool move(struct client *stream, uint64_t bytes, enum stream_kind kind)
+{
+	switch (kind) {
+	case STREAM_DOWN:
+		return move_down(stream, bytes);
+	case STREAM_UP:
+		return move_up_raw(stream, bytes);
+	case STREAM_GET:
+	case STREAM_POST:
+		return move_by_http(stream, bytes, kind == STREAM_POST);
+	}
+	return true;
+}
+
+static void run_streams(uint64_t bytes, size_t count, enum stream_kind kind)
 {
 	struct client *streams = calloc(count, sizeof(*streams));
 	struct epoll_event events[WAKE_UPS];
@@ -243,7 +332,11 @@ static void run_streams(uint64_t bytes, size_t count, bool up)
 		for (int i = 0; i < ready; i++) {
 			struct client *stream = events[i].data.ptr;
 
-			if (stream->fd >= 0 && move(stream, bytes, up)) {
+			if (stream->fd < 0)
+				continue;
+			if (kind >= STREAM_GET && !stream->connected && !(events[i].events & EPOLLOUT))
+				continue;
+			if (move(stream, bytes, kind)) {
 				close(stream->fd);
 				stream->fd = -1;
 				done++;
@@ -299,12 +392,96 @@ static void run_kept(size_t count)
 	free(clients);
 }
 
+/* What came, or the end of the connection. */
+static void hear_held(struct client *client)
+{
+	static const char good[] = "HTTP/1.1 200";
+	ssize_t got = recv(client->fd, buffer, BUFFER - 1, 0);
+
+	if (got < 0 && errno == EAGAIN)
+		return;
+	done++;
+	if (got >= (ssize_t)sizeof(good) - 1 && memcmp(buffer, good, sizeof(good) - 1) == 0)
+		client->answered_ms = (double)clock_now_us() / 1000;
+	close(client->fd);
+	client->fd = -1;
+}
+
+static void run_held(size_t count)
+{
+	struct client *clients = calloc(count, sizeof(*clients));
+	struct epoll_event events[WAKE_UPS];
+	size_t asked = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		open_client(&clients[i]);
+		clients[i].answered_ms = -1;
+	}
+	while (done < count) {
+		int ready = epoll_wait(epoll_fd, events, WAKE_UPS, STALLED_MS);
+
+		if (ready == 0)
+			errx(1, "stalled after %llu", (unsigned long long)done);
+		for (int i = 0; i < ready; i++) {
+			struct client *client = events[i].data.ptr;
+
+			if (client->fd >= 0 && client->connected) {
+				hear_held(client);
+			} else if (client->fd >= 0 && events[i].events & (EPOLLOUT | EPOLLERR)) {
+				client->connected = true;
+				ask(client);
+				if (++asked == count) {
+					puts("held");
+					fflush(stdout);
+				}
+			}
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		printf("%.3f%c", clients[i].answered_ms, i + 1 < count ? ' ' : '\n');
+	free(clients);
+}
+
+static void run(const char *mode, double first, size_t second)
+{
+	static const char *const streams[] = {
+		[STREAM_DOWN] = "down",
+		[STREAM_UP] = "up",
+		[STREAM_GET] = "get",
+		[STREAM_POST] = "post",
+	};
+	char line[64];
+
+	make_request("GET /health", 0);
+	if (strcmp(mode, "connections") == 0) {
+		run_connections((uint64_t)first, second);
+	} else if (strcmp(mode, "requests") == 0) {
+		run_requests(first, second);
+	} else if (strcmp(mode, "idle") == 0) {
+		run_idle((size_t)first);
+	} else if (strcmp(mode, "kept") == 0) {
+		run_kept((size_t)first);
+	} else if (strcmp(mode, "held") == 0) {
+		run_held((size_t)first);
+	}
+	for (enum stream_kind kind = STREAM_DOWN; kind <= STREAM_POST; kind++)
+		if (strcmp(mode, streams[kind]) == 0) {
+			if (kind == STREAM_GET) {
+				snprintf(line, sizeof(line), "GET /bytes/%llu", (unsigned long long)first);
+				make_request(line, 0);
+			} else if (kind == STREAM_POST) {
+				make_request("POST /upload", (uint64_t)first);
+			}
+			run_streams((uint64_t)first, second, kind);
+		}
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit limit;
 
 	if (argc < 4 || addr_parse(argv[2], &target) < 0)
-		errx(2, "load connections|requests|down|up|idle|kept ADDRESS N [N]");
+		errx(2, "load connections|requests|down|up|get|post|idle|kept|held ADDRESS N [N]");
 	double first = strtod(argv[3], NULL);
 	size_t second = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
 
@@ -313,16 +490,7 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	samples = malloc(SAMPLES_MAX * sizeof(samples[0]));
-	if (strcmp(argv[1], "connections") == 0)
-		run_connections((uint64_t)first, second);
-	else if (strcmp(argv[1], "requests") == 0)
-		run_requests(first, second);
-	else if (strcmp(argv[1], "idle") == 0)
-		run_idle((size_t)first);
-	else if (strcmp(argv[1], "kept") == 0)
-		run_kept((size_t)first);
-	else
-		run_streams((uint64_t)first, second, strcmp(argv[1], "up") == 0);
+	run(argv[1], first, second);
 	free(samples);
 	return failed ? 1 : 0;
 }

@@ -5,7 +5,8 @@
  *
  *	server [--report] NETNS-PATH,PORT,KIND[,ARGUMENT]...
  *
- *	http,NAME   HTTP/1.1 with keep-alive. GET /health answers NAME; GET /bytes/N sends N bytes; a body sent is counted
+ *	http,NAME   HTTP/1.1 with keep-alive. GET /health answers NAME; GET /bytes/N sends N bytes; a body sent is counted, and answered
+ *	            at once, but at /upload when all of it is there
  *	echo        sends back all bytes; closes after the client's FIN when all is sent
  *	sink        discards all bytes; at the client's FIN answers with their number and closes
  *	sum         the same, and answers with their CRC-32 too, in hex

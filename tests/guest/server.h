@@ -47,6 +47,7 @@ struct connection {
 	uint64_t received;
 	uint32_t crc;
 	uint64_t body_left; /* http: of the request whose head was read */
+	uint64_t upload;    /* http: the length of a body that is answered when all of it is there; 0: none */
 	char *head;         /* http: HEAD bytes */
 	size_t head_used;
 	uint64_t due_ms; /* half: when to answer; 0: not yet */

@@ -158,10 +158,22 @@ static bool http_head(struct connection *connection)
 	char path[1024] = "";
 	connection->body_left = field ? strtoull(field + 17, NULL, 10) : 0;
 	sscanf(head, "%*s %1023s", path);
-	http_answer(connection, path, connection->body_left);
+	connection->upload = strcmp(path, "/upload") == 0 ? connection->body_left : 0;
+	if (!connection->upload)
+		http_answer(connection, path, connection->body_left);
 	memmove(head, head + length, connection->head_used - length);
 	connection->head_used -= length;
 	return true;
+}
+
+/* LENGTH bytes of a body came. */
+static void http_body(struct connection *connection, size_t length)
+{
+	connection->body_left -= length;
+	if (connection->body_left || !connection->upload)
+		return;
+	http_answer(connection, "/upload", connection->upload);
+	connection->upload = 0;
 }
 
 static void http_data(struct connection *connection, const char *bytes, size_t length)
@@ -174,7 +186,7 @@ static void http_data(struct connection *connection, const char *bytes, size_t l
 
 		if (connection->body_left) {
 			part = length < connection->body_left ? length : (size_t)connection->body_left;
-			connection->body_left -= part;
+			http_body(connection, part);
 			bytes += part;
 			length -= part;
 			continue;
@@ -186,9 +198,9 @@ static void http_data(struct connection *connection, const char *bytes, size_t l
 		while (connection->fd >= 0 && connection->head_used && http_head(connection)) {
 			size_t body = connection->head_used < connection->body_left ? connection->head_used
 										    : (size_t)connection->body_left;
-			connection->body_left -= body;
 			memmove(connection->head, connection->head + body, connection->head_used - body);
 			connection->head_used -= body;
+			http_body(connection, body);
 		}
 	}
 }
