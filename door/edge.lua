@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
 -- Where a sandbox is, for edge.cfg: one GET at Redis for each request, of the entry that weftd or E2B's API keeps there.
 --
--- Sets txn.where to the host's address, or txn.lost to the reason why there is none: "absent" (Redis has no entry, so the sandbox is not
+-- Sets txn.where to the host's address, or txn.why to the reason why there is none: "absent" (Redis has no entry, so the sandbox is not
 -- there), "unreachable" (Redis did not answer, or with an error) or "unusable" (the entry names no address). Whether the address may be
 -- dialed is for edge.cfg to say. The variables are those of the environment at the start, and so is the password.
 
 assert(os.getenv("WEFT_EDGE_HOSTS"), "WEFT_EDGE_HOSTS is not set: the networks of your weft hosts, such as 10.0.0.0/24")
-local address = assert(os.getenv("WEFT_EDGE_REDIS"), "WEFT_EDGE_REDIS is not set")
+local address = os.getenv("WEFT_EDGE_REDIS") or "127.0.0.1:6379"
 local prefix = os.getenv("WEFT_EDGE_KEY_PREFIX") or "sandbox:catalog:"
 local password_file = os.getenv("WEFT_EDGE_REDIS_PASSWORD_FILE") or ""
 local longest = 4096 -- bytes of an entry; E2B's has some 200
@@ -59,11 +59,11 @@ end
 
 core.register_action("weft_locate", { "http-req" }, function(txn)
 	local socket = core.tcp()
-	local where, lost = ask(socket, txn:get_var("txn.id"))
+	local where, why = ask(socket, txn:get_var("txn.id"))
 	socket:close()
 	if where then
 		txn:set_var("txn.where", where)
 	else
-		txn:set_var("txn.lost", lost)
+		txn:set_var("txn.why", why)
 	end
 end)

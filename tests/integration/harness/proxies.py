@@ -24,7 +24,7 @@ def install():
 class Proxy:
     """One that runs in HOST. It listens when this returns: on PORTS, and on the unix sockets at PATHS."""
 
-    def __init__(self, host, argv, log_path, ports=(), paths=()):
+    def __init__(self, host, argv, log_path, ports=(), paths=(), env=None):
         self.host = host
         self.log_path = log_path
         with open(log_path, "ab") as log:
@@ -33,7 +33,7 @@ class Proxy:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             )
         self._await(ports, paths)
 
