@@ -42,8 +42,8 @@ class Failed(Exception):
 class Sandbox:
     """One sandbox: what the client asked for, and what it got."""
 
-    def __init__(self, request, domain):
-        self.id = new_id()
+    def __init__(self, name, request, domain):
+        self.id = name
         self.request = request
         self.domain = domain
         self.token = None
@@ -78,12 +78,13 @@ class Sandbox:
 
 class E2bApi:
     """The API on LISTENER, a listening socket. WEFT is the client of weftd's control socket, MAKE_BOX(sandbox) makes a guest that
-    boot(), pause(), resume() and kill() are called of. DOMAIN is told to clients as that of their sandboxes."""
+    boot(), pause(), resume() and kill() are called of. DOMAIN is told to clients as that of their sandboxes, which get their ids of IDS."""
 
-    def __init__(self, listener, weft, make_box, domain=None):
+    def __init__(self, listener, weft, make_box, domain=None, ids=()):
         self.weft = weft
         self.make_box = make_box
         self.domain = domain
+        self.ids = list(ids)
         self.sandboxes = {}
         self.lock = threading.Lock()
         self.server = http.server.ThreadingHTTPServer(listener.getsockname(), _handler(self), bind_and_activate=False)
@@ -108,7 +109,7 @@ class E2bApi:
     # ---- The calls: each returns (status, body) ----
 
     def create(self, request):
-        made = Sandbox(request, self.domain)
+        made = Sandbox(self.ids.pop(0) if self.ids else new_id(), request, self.domain)
         made.box = self.make_box(self.weft.register(made.id, made.registration()))
         made.box.boot()
         self.sandboxes[made.id] = made
