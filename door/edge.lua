@@ -49,8 +49,8 @@ local function ask(socket, id)
 	if not entry then
 		return nil, "unreachable"
 	end
-	-- A literal of IPv4 or IPv6, and not of both: ::ffff:127.0.0.1 is one more way to write an address that is not allowed.
-	local where = entry:match('"orchestrator_ip"%s*:%s*"%s*([%x.:]+)%s*"')
+	-- A literal of IPv4 or IPv6, that in brackets or not, and none of both: ::ffff:127.0.0.1 is only one more way to write an address.
+	local where = entry:match('"orchestrator_ip"%s*:%s*"%s*%[?([%x.:]+)%]?%s*"')
 	if not where or (where:find(":", 1, true) and where:find(".", 1, true)) then
 		return nil, "unusable"
 	end

@@ -13,7 +13,7 @@ from measure import Processes
 from peers import Forwarder, connections_at_most
 
 OTHERS = 4000  # made-up sandboxes
-_TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "door")
 _TIMEOUTS = "\ttimeout connect 35s\n\ttimeout client 24h\n\ttimeout server 24h\n\ttimeout http-keep-alive 650s\n"
 
 
@@ -61,48 +61,41 @@ class NoProxy(Door):
 
 
 class WeftDoor(Door):
-    """HAProxy with the files of weft-door, and weftd. Its port is the shipped one."""
+    """HAProxy with the files of weft-door, and weftd."""
 
     name = "weft's door"
 
-    def __init__(self, bench, sandbox, path="host"):
-        super().__init__(bench, sandbox, path)
-        self.port = 3002
-
     def start(self):
-        self._run(self.host, ["haproxy", "-db", "-f", self.configuration()], env={**os.environ, **self.environment()})
+        environment = {"RUNTIME_DIRECTORY": self.bench.folder, "WEFT_DOOR_LISTEN": f"127.0.0.1:{self.port}"}
+        self._run(self.host, ["haproxy", "-db", "-f", self.configuration()], env={**os.environ, **environment})
         self._wait_listening()
 
-    def environment(self):
-        return {"RUNTIME_DIRECTORY": self.bench.folder}
-
     def configuration(self):
-        return os.path.join(_TOP, "door", "haproxy.cfg")
+        return os.path.join(_SHIPPED, "haproxy.cfg")
 
     def processes(self):
         return Processes([self.bench.weftd.pid, *(process.pid for process in self.started)])
 
     def note(self):
-        return "HAProxy with weft-door's files, and weftd with its defaults"
+        return "HAProxy with weft-door's file, and weftd with its defaults"
 
 
 class RuledMap(WeftDoor):
-    """The same rules of HAProxy, with a map in place of weftd."""
+    """The same rules of HAProxy, with a map on the kernel path in place of weftd."""
 
     name = "haproxy + map"
-
-    def __init__(self, bench, sandbox, path="host"):
-        Door.__init__(self, bench, sandbox, path)
 
     def configuration(self):
         table = self._table("{id} {ip}\n")
         with open(super().configuration(), encoding="utf-8") as file:
             text = file.read()
-        dial = f"http-request set-dst var(txn.id),map_str_ip({table})\n\thttp-request set-dst-port var(txn.port)\n"
+        dial = f"\thttp-request set-dst var(txn.id),map_str_ip({table})\n\thttp-request set-dst-port var(txn.port)\n"
         text = re.sub(r"^\s*stats socket .*\n", "", text, flags=re.M)
-        text = re.sub(r"^\s*bind .*3002.*\n", f"\tbind 127.0.0.1:{self.port}\n", text, flags=re.M)
-        text = re.sub(r"^(\s*)server (\S+) \S*door\.sock\S*.*\n", rf"\1{dial}\1server \2 0.0.0.0\n", text, flags=re.M)
-        return self._write(".cfg", text)
+        text = re.sub(r"^backend weft(-grpc)? .*\n", rf"\g<0>{dial}", text, flags=re.M)
+        text, changed = re.subn(r'^(\s*server \S+) "unix@\S+" send-proxy-v2 proxy-v2-options unique-id', r"\1 0.0.0.0", text, flags=re.M)
+        if not changed:
+            raise RuntimeError("weft-door's file has no server with a PROXY header")
+        return self._write(".cfg", text.replace("lf-file page.html", f"lf-file {_SHIPPED}/page.html"))
 
     def processes(self):
         return Forwarder.processes(self)

@@ -175,8 +175,9 @@ def test_an_address_may_have_blanks_around_it_and_may_be_of_ipv6(host, redis, do
     start_edge(f"{NETWORK} 2001:db8::/64")
     publish(redis, "a1", f" {TWO} ")
     assert json.loads(ask(host, headers=to("a1")).body)["at"] == TWO
-    publish(redis, "a1", "2001:db8::5")
-    assert ask(host, headers=to("a1")).body == "Failed to route request to sandbox\n"
+    for address in ("2001:db8::5", "[2001:db8::5]"):
+        publish(redis, "a1", address)
+        assert ask(host, headers=to("a1")).body == "Failed to route request to sandbox\n"
 
 
 def catalogue_is_lost(host):
