@@ -14,7 +14,8 @@ import time
 import pytest
 
 from harness.daemon import Weftd
-from harness.front_door import CONFIG, NODE_PORT, PORT, Edge, FrontDoor, ask, status_of, to
+from harness.edge import NODE_PORT, PORT, Edge, ask, status_of, to
+from harness.front_door import SOCKET, Door
 from harness.guests import Vmm
 from harness.host import Host
 from harness.redis import Redis
@@ -37,21 +38,18 @@ class Node:
         edge.run(["ip", "link", "add", self.link, "type", "veth", "peer", "name", "up0", "netns", self.host.pid])
         edge.run(["ip", "addr", "add", f"10.9.{number}.1/24", "dev", self.link])
         edge.run(["ip", "link", "set", self.link, "up"])
-        self.host.run(["ip", "link", "set", "up0", "addrgenmode", "none"])
+        self.host.run(["sysctl", "-qw", "net.ipv6.conf.up0.disable_ipv6=1"])  # its addresses and routes come later
         self.host.run(["ip", "addr", "add", f"{self.address}/24", "dev", "up0"])
         self.host.run(["ip", "link", "set", "up0", "up"])
         catalog = {"redis": f"10.9.{number}.1:6379", "address": self.address, "ttl": TTL}
-        self.weftd = Weftd(self.host, place, {**CONFIG, "catalog": catalog})
+        self.weftd = Weftd(self.host, place, {"door": {"socket": SOCKET}, "catalog": catalog})
         self.vmms = []
-        self.door = None
+        listen = f"127.0.0.1:{PORT},{self.address}:{NODE_PORT}"
+        self.door = Door(self.host, f"{place}/door", env={"WEFT_DOOR_LISTEN": listen})
 
     def start(self):
         self.weftd.start()
-        self.start_door()
-
-    def start_door(self):
-        listen = f"127.0.0.1:{PORT},{self.address}:{NODE_PORT}"
-        self.door = FrontDoor(self.host, self.place, ports=(PORT, NODE_PORT), WEFT_DOOR_LISTEN=listen)
+        self.door.start()
 
     def serve(self, name, **more):
         """A sandbox whose guest tells its name and this host's number."""
@@ -67,8 +65,7 @@ class Node:
             steps.callback(self.weftd.finish)
             for vmm in self.vmms:
                 steps.callback(vmm.close)
-            if self.door:
-                steps.callback(self.door.stop)
+            steps.callback(self.door.stop)
 
 
 class Cluster:
@@ -200,7 +197,7 @@ def test_a_door_killed_takes_its_own_host_away_and_no_other(cluster):
     with watching("door killed", Watch(cluster.host, "a1"), Watch(cluster.host, "a2")) as (own, other):
         one.door.stop()
         own.await_new(502)
-        one.start_door()
+        one.door.start()
         own.await_new(200)
     assert own.statuses() <= {200, 502, "RemoteDisconnected", "ConnectionResetError"}
     assert other.statuses() == {200}
@@ -214,7 +211,7 @@ def test_a_door_that_is_back_at_once_costs_no_new_request(cluster):
         answers = []
         asking = threading.Thread(target=lambda answers=answers: answers.append(cluster.status("a1")))
         asking.start()
-        one.start_door()
+        one.door.start()
         asking.join()
         if answers == [200]:
             break
@@ -239,7 +236,7 @@ def test_weftd_restarted_by_its_manager_costs_no_request(host, folder, manager):
     try:
         redis = Redis(host, folder, 6379, "--bind", "0.0.0.0", "--protected-mode", "no")
         manager.start(node.weftd)
-        node.start_door()
+        node.door.start()
         node.serve("a1")
         with watching("weftd restarted", Watch(node.host, "a1")) as (watch,):
             watch.await_new(200)
@@ -262,7 +259,7 @@ def test_a_host_that_dies_is_told_and_its_entries_lapse(cluster):
         own.await_new(502)
         poll_until(lambda: "The sandbox was not found" in cluster.ask("a1").body, 2 * PATIENCE, interval=0.1)
         one.weftd.start()
-        one.start_door()
+        one.door.start()
         own.await_new(200)
     assert own.statuses() <= {200, 502, "RemoteDisconnected", "ConnectionResetError"}
     assert other.statuses() == {200}
@@ -274,6 +271,18 @@ def test_a_link_that_is_cut_takes_its_host_away(cluster):
         one.host.run(["ip", "link", "set", "up0", "down"])
         own.await_new(502)
         one.host.run(["ip", "link", "set", "up0", "up"])
+        own.await_new(200)
+    assert own.statuses() <= {200, 502}
+    assert other.statuses() == {200}
+
+
+def test_a_host_that_swallows_packets_takes_itself_away(cluster):
+    one = cluster.nodes[0]
+    silent = "add table inet away; add chain inet away in { type filter hook input priority 0; policy drop; }"
+    with watching("host silent", Watch(cluster.host, "a1"), Watch(cluster.host, "a2")) as (own, other):
+        one.host.run(["nft", silent])
+        own.await_new(502)
+        one.host.run(["nft", "delete table inet away"])
         own.await_new(200)
     assert own.statuses() <= {200, 502}
     assert other.statuses() == {200}

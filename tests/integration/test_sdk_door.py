@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from harness.front_door import CONFIG, PORT, FrontDoor, ask, to
+from harness.edge import ask, to
+from harness.front_door import HTTP, HTTPS, SOCKET, Door
 from harness.sdk import SDKS, versions
 from harness.wait import poll_until
 
@@ -19,19 +20,19 @@ import e2b_api  # pylint: disable=wrong-import-position
 each_sdk = pytest.mark.parametrize("kind", SDKS)
 
 API_PORT = 3000
-URL = f"http://localhost:{PORT}"
+URL = f"http://localhost:{HTTP}"
 DOMAIN = "box.example"
 IDS = [e2b_api.new_id() for _ in range(2)]
 
 
 @pytest.fixture
 def daemon(weftd):
-    return weftd(config=CONFIG)
+    return weftd(config={"door": {"socket": SOCKET}})
 
 
 @pytest.fixture
 def door(host, folder, daemon):
-    made = FrontDoor(host, folder)
+    made = Door(host, folder).start()
     yield made
     made.stop()
 
@@ -182,8 +183,8 @@ def certificates(folder):
 @each_sdk
 def test_with_a_domain_each_sandbox_has_names_of_its_own(names, host, folder, daemon, cloud, sdk, certificates, kind):
     place, authority = certificates
-    settings = {"WEFT_DOOR_TLS": "127.0.0.1:443", "WEFT_DOOR_CERTS": place}
-    door = FrontDoor(host, folder, ("haproxy.cfg", "door-tls.cfg"), (PORT, 443), **settings)
+    env = {"WEFT_DOOR_TLS": f"127.0.0.1:{HTTPS}", "WEFT_DOOR_CERTS": place}
+    door = Door(host, folder, files=("door-tls.cfg",), env=env).start()
     try:
         trust = {"SSL_CERT_FILE": authority, "NODE_EXTRA_CA_CERTS": authority}
         keys = {"E2B_API_KEY": e2b_api.KEY, "E2B_API_URL": f"http://127.0.0.1:{API_PORT}", "E2B_DOMAIN": DOMAIN}

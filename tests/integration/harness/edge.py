@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HAProxy with the files that weft ships: the front door of a host, and the edge before the doors of many."""
+"""The edge: HAProxy with door/edge.cfg and edge.lua, before the doors of many hosts. And requests to it and to doors."""
 
 import http.client
 import os
@@ -9,20 +9,7 @@ from .proxies import Proxy
 
 DOOR = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))), "door")
 PORT = 3002
-NODE_PORT = 5007  # of a door, for E2B's client-proxy and for the edge
-SOCKET = "/run/weft/door.sock"
-CONFIG = {"door": {"socket": SOCKET}}  # weftd's
-
-
-class FrontDoor(Proxy):
-    """The door of HOST, with FILES of the folder door/. Its own files go into FOLDER, and SETTINGS are those of door.env."""
-
-    def __init__(self, host, folder, files=("haproxy.cfg",), ports=(PORT,), **settings):
-        argv = ["haproxy", "-db"]
-        for name in files:
-            argv += ["-f", os.path.join(DOOR, name)]
-        env = {"RUNTIME_DIRECTORY": folder, **settings}
-        super().__init__(host, argv, os.path.join(folder, "front-door.log"), ports=ports, env=env)
+NODE_PORT = 5007  # of a host's door
 
 
 class Edge(Proxy):
