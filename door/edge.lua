@@ -24,9 +24,14 @@ local function command(...)
 	return text
 end
 
+-- As weftd reads it: the password on a line, or the name of a user on a line before it.
 local login = ""
 if password_file ~= "" then
-	login = command("AUTH", (assert(io.open(password_file)):read("l")))
+	local words = {}
+	for line in io.lines(password_file) do
+		words[#words + 1] = line ~= "" and line or nil
+	end
+	login = command("AUTH", table.unpack(words))
 end
 
 local function ask(socket, id)

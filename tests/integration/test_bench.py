@@ -11,6 +11,8 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bench"))
 
 # pylint: disable=wrong-import-position
+import door_peers
+import door_report
 import fabric_report
 import forwarder_report
 import pool_report
@@ -57,7 +59,7 @@ def test_peers_inside_the_namespace_are_shown_and_do_not_decide():
 
 def test_what_could_not_be_measured_is_no_goal():
     assert not forwarder_report.goals_of("tap", {"weft": {"down 1": [1.0]}})
-    assert not fabric_report.goals_of({})
+    assert not fabric_report.goals_of({}) and not door_report.goals_of({})
     partly = {"scale": {"10 live": {"daemon MiB": [3.0]}}, "claim": {"weft": {"1 at once p99 ms": [2.0]}}}
     assert {goal.name: goal.reached for goal in fabric_report.goals_of(partly)} == {
         "claim from the pool, p99 ms, 1 at once": False,
@@ -117,6 +119,36 @@ def test_the_pool_is_held_to_its_own_times_and_to_those_of_e2b():
     text = pool_report.text_of(values)
     assert "72-84" in text and "152-314" in text and "  -\n" in text
     assert pool_report.panels_of(values) and pool_report.panels_of({}) == [] and pool_report.goals_of({}) == []
+
+
+def doors(**changes):
+    own = {"requests 16": [16000, 18000], "cpu requests 16": [3.0], "cpu requests 256": [3.0], "cpu down": [0.45], "idle user KiB": [3.0]}
+    own |= {"held served": [200, 200], "held ms": [40.0, 60.0, 90.0]}
+    go = {"requests 16": [4000], "cpu requests 16": [14.0], "cpu requests 256": [10.0], "idle user KiB": [24.0], "held served": [0]}
+    ruled = {"cpu requests 16": [2.4], "cpu requests 256": [2.0], "cpu down": [0.4]}
+    values = {door_peers.WeftDoor.name: {**own, **changes}, door_peers.GoProxy.name: go, door_peers.RuledMap.name: ruled}
+    return {**values, door_peers.HaproxyMap.name: {"cpu down": [0.5]}}
+
+
+@pytest.mark.parametrize(
+    "changes, missed",
+    [
+        ({}, ["CPU, requests 256", "CPU, requests 256"]),  # 1.5 of the map's, 0.3 of the Go proxy's
+        ({"cpu requests 256": [2.5], "held served": [200, 199]}, ["held clients served, the fewest"]),
+        ({"cpu requests 256": [2.5], "held ms": [301.0]}, ["held, ms from listen()"]),
+        ({"cpu requests 256": [2.5], "cpu down": [0.5]}, ["CPU, down"]),
+        ({"cpu requests 256": [2.5], "idle user KiB": [9.0]}, ["memory of an idle client"]),
+        ({"cpu requests 256": [2.5], "requests 16": [15000]}, ["requests 16"]),
+    ],
+    ids=str,
+)
+def test_the_door_is_held_to_a_map_and_to_a_proxy_in_go(changes, missed):
+    values = doors(**changes)
+    assert [goal.name for goal in door_report.goals_of(values) if not goal.reached] == missed
+    assert [goal.name for goal in door_report.beside_bare(values)] == ["CPU, down"]
+    text = door_report.text_of(values)
+    assert door_peers.GoProxy.name in text and "HAProxy" in door_report.TOLD
+    assert [len(rows) for _, _, rows in door_report.panels_of(values)] == [1, 3] and door_report.panels_of({}) == []
 
 
 def test_percentiles_and_spread():

@@ -212,9 +212,9 @@ def test_the_password_is_read_from_a_file(host, redis, doors, start_edge, folder
     redis.password = "right one"
     publish(redis, "a1", ONE)
     path = os.path.join(folder, "password")
-    for word, good in (("right one", True), ("wrong", False)):
+    for words, good in (("right one\n", True), ("default\nright one\n", True), ("wrong\n", False)):
         with open(path, "w", encoding="utf-8") as file:
-            file.write(word + "\n")
+            file.write(words)
         os.chmod(path, 0o600)
         edge = start_edge(redis_password_file=path)
         if good:

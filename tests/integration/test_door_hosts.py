@@ -23,6 +23,8 @@ from harness.wait import PATIENCE, poll_until
 
 NETWORKS = "10.9.1.0/24 10.9.2.0/24"
 TTL = "6s"
+LARGE = 30_000_000
+HEAD = "E2b-Sandbox-Id: a1\r\nE2b-Sandbox-Port: 8080\r\n"
 
 
 class Node:
@@ -230,7 +232,7 @@ def test_weftd_killed_is_told_by_its_door_until_it_is_back(cluster):
 
 
 def test_weftd_restarted_by_its_manager_costs_no_request(host, folder, manager):
-    """The manager keeps the door's socket, so clients wait in its queue."""
+    """The manager keeps the door's socket, so clients wait in its queue; a request that is under way goes on."""
     node = Node(host, 1, f"{folder}/1")
     redis = None
     try:
@@ -238,12 +240,23 @@ def test_weftd_restarted_by_its_manager_costs_no_request(host, folder, manager):
         manager.start(node.weftd)
         node.door.start()
         node.serve("a1")
-        with watching("weftd restarted", Watch(node.host, "a1")) as (watch,):
+        with watching("weftd restarted", Watch(node.host, "a1")) as (watch,), node.host.connect("127.0.0.1", PORT) as slow:
             watch.await_new(200)
+            slow.sendall(f"GET /bytes/{LARGE} HTTP/1.1\r\nHost: localhost\r\n{HEAD}Connection: close\r\n\r\n".encode())
+            got = len(slow.recv(1000))
             node.weftd.stop()
             manager.start(node.weftd)
             watch.await_new(200)
-        assert watch.statuses() == {200}
+            while more := slow.recv(1 << 20):
+                got += len(more)
+        assert watch.statuses() == {200} and got > LARGE
+        with watching("weftd killed under a manager", Watch(node.host, "a1")) as (watch,):
+            watch.await_new(200)
+            node.weftd.kill()
+            manager.start(node.weftd)
+            watch.await_new(200)
+        # 502: it was with weftd in that moment.
+        assert watch.statuses() <= {200, 502}
     finally:
         with contextlib.ExitStack() as steps:
             if redis:
