@@ -286,7 +286,7 @@ def test_who_is_not_of_the_group_cannot_connect(host, folder, weftd, group):
     connect = "import socket; socket.socket(socket.AF_UNIX).connect('/run/weft/door.sock')"
 
     def may(*identity):
-        return host.run(["setpriv", *identity, "python3", "-c", connect], check=False).returncode == 0
+        return host.run(["setpriv", *identity, "/usr/bin/python3", "-c", connect], check=False).returncode == 0
 
     nobody = ["--reuid=65534", "--regid=65534"]
     assert not may(*nobody, "--clear-groups")
