@@ -149,6 +149,7 @@ void lab_open_with_door(struct handover_lab *lab, int fd)
 {
 	lab_set_up(lab, NULL, 0, 0);
 	lab->door = fd;
+	free(lab->config->door.socket);
 	lab->config->door.socket = strdup("/the/door");
 	lab->config->door.hold_ms = 60000;
 	open_forwarder(lab);
