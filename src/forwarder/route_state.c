@@ -64,7 +64,7 @@ bool fwd_route_state_limits(const struct route_state *now, const struct route_st
 	return now->limits.connect_deadline_ms != before->limits.connect_deadline_ms ||
 	       now->limits.idle_ms != before->limits.idle_ms ||
 	       now->limits.half_closed_ms != before->limits.half_closed_ms ||
-	       now->limits.keepalive_ms != before->limits.keepalive_ms;
+	       now->limits.keepalive_ms != before->limits.keepalive_ms || now->door_hold_ms != before->door_hold_ms;
 }
 
 bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before)

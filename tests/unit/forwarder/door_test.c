@@ -416,6 +416,19 @@ START_TEST(who_leaves_while_held_is_held_no_longer)
 }
 END_TEST
 
+START_TEST(a_shorter_hold_is_that_of_who_waits_too)
+{
+	lab.config->door.hold_ms = 60 * 60 * 1000;
+	fwd_reconfigure(lab.forwarder);
+	fwd_route_set_up(lab.route, false);
+	ask(&flow, "sb-1");
+	lab_wait_for_state(&lab, "held");
+	lab.config->door.hold_ms = HOLD_MS;
+	fwd_reconfigure(lab.forwarder);
+	expect_reply(&flow, "Weft-Refused: starting\r\n");
+}
+END_TEST
+
 static void on_closed(void *context)
 {
 	*(bool *)context = true;
@@ -532,6 +545,7 @@ int main(void)
 	tcase_add_test(policy, a_change_answers_who_is_held);
 	tcase_add_test(waiting, who_is_held_is_served_once_the_guest_is_there);
 	tcase_add_test(waiting, who_leaves_while_held_is_held_no_longer);
+	tcase_add_test(waiting, a_shorter_hold_is_that_of_who_waits_too);
 	tcase_add_test(waiting, with_its_sandbox_it_ends);
 	tcase_add_loop_test(restart, it_goes_on_after_a_restart, 0, 2);
 	tcase_add_test(restart, one_that_is_held_is_held_on);
