@@ -94,7 +94,8 @@ static bool fwd_thaw_is_its_endpoint(const struct fwd_endpoint *endpoint, const 
 {
 	enum fwd_direction direction = fwd_frozen_direction(frozen);
 
-	if (endpoint->direction != direction || !addr_equal(&endpoint->listen, &frozen->listen))
+	/* That of a client of the door is its own, although its port may be the same. */
+	if (endpoint->door || endpoint->direction != direction || !addr_equal(&endpoint->listen, &frozen->listen))
 		return false;
 	if (direction == DIRECTION_OUT)
 		return fwd_target_equal(&endpoint->target, &frozen->target);

@@ -508,6 +508,55 @@ START_TEST(its_token_goes_along)
 }
 END_TEST
 
+/* A socket of ADDR that listens beside others at its port. */
+static int listen_beside(const struct addr *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	ck_assert_int_eq(bind(fd, &addr->any, addr_length(addr)), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	return fd;
+}
+
+/* The published port is the guest's own, at all addresses, and the guest listens at one: both on one host. */
+static void publish_same_port(void)
+{
+	struct addr addr = addr_from_ipv4(0x7f000001, 0);
+
+	fwd_listener_close(lab.listener, false);
+	close(lab.guest_listening);
+	close(lab.listening);
+	lab.guest_listening = listen_beside(&addr);
+	addr = addr_from_ipv4(INADDR_ANY, guest_port());
+	lab.listening = listen_beside(&addr);
+	lab_listen(&lab);
+}
+
+START_TEST(a_published_port_that_is_gone_is_not_taken_for_the_door)
+{
+	struct door_policy policy = { .port_count = 1 };
+	struct addr published;
+
+	lab.config->daemon.workers = 1;
+	lab_hand_over(&lab);
+	publish_same_port();
+	published = addr_from_ipv4(0x7f000002, guest_port());
+	flow = (struct flow){ .client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .guest = -1 };
+	ck_assert_int_eq(connect(flow.client, &published.any, addr_length(&published)), 0);
+	fcntl(flow.client, F_SETFL, O_NONBLOCK);
+	flow_accept(&lab, &flow);
+	open_one(&other);
+	lab.no_listener = true;
+	lab_hand_over(&lab);
+	lab_assert_taken(&lab, 2, 0);
+	policy.ports[0] = (struct door_port){ .port = guest_port(), .access = DOOR_ACCESS_CLOSED };
+	fwd_route_set_door(lab.route, &policy);
+	lab_expect_end(&lab, CLOSE_DOOR_CLOSED);
+	flow_expect_whole(&lab, &flow);
+}
+END_TEST
+
 static TCase *add_case(Suite *suite, const char *name)
 {
 	TCase *tcase = tcase_create(name);
@@ -550,5 +599,6 @@ int main(void)
 	tcase_add_loop_test(restart, it_goes_on_after_a_restart, 0, 2);
 	tcase_add_test(restart, one_that_is_held_is_held_on);
 	tcase_add_test(restart, its_token_goes_along);
+	tcase_add_test(restart, a_published_port_that_is_gone_is_not_taken_for_the_door);
 	return run_suite(suite);
 }
