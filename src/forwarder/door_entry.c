@@ -74,10 +74,14 @@ static bool fwd_door_admit(struct door_entry *entry, struct fwd_route *route, co
 	return false;
 }
 
-/* Admitted: to a worker with less to do, or counted for this one. */
+/*
+ * Admitted: to a worker with less to do, or counted for this one. While nobody accepts, it stays here, for the others may have written
+ * down already what they hand over.
+ */
 static bool fwd_door_send_on(struct endpoint_share *share, const struct fwd_route *route, struct arrival *arrival)
 {
-	const struct endpoint_share *chosen = fwd_arrival_choose(share);
+	bool accepts = !fwd_admission_is_paused(share->worker->forwarder);
+	const struct endpoint_share *chosen = accepts ? fwd_arrival_choose(share) : share;
 
 	if (chosen != share && fwd_arrival_hand_over(route->sides[chosen->worker->index], *arrival))
 		return false;

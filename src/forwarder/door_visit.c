@@ -10,6 +10,7 @@
 #include "door/door_request.h"
 #include "forwarder/admission.h"
 #include "forwarder/arrival.h"
+#include "forwarder/core.h"
 #include "forwarder/door_entry.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/fair_share.h"
@@ -141,8 +142,9 @@ static void fwd_door_visit_on_readable(struct poll_source *source, uint32_t even
 	case VISIT_READY:
 		break;
 	}
+	/* At the end of all the other workers may have ended before: it stays a visit, and the worker's own end drops it. */
 	pthread_mutex_lock(&worker->accepting);
-	here = fwd_door_visit_enter(visit, &arrival);
+	here = !atomic_load(&worker->forwarder->stopping) && fwd_door_visit_enter(visit, &arrival);
 	pthread_mutex_unlock(&worker->accepting);
 	if (here)
 		fwd_life_begin(worker, &arrival);

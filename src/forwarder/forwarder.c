@@ -85,6 +85,8 @@ void fwd_free(struct forwarder *forwarder)
 	fwd_freeze_cancel(forwarder);
 	while (!LIST_EMPTY(&forwarder->listeners))
 		fwd_listener_close(LIST_FIRST(&forwarder->listeners), false);
+	/* Who said at the door whom he wants is on his way to his worker already, and nobody else gets there any more. */
+	fwd_wait_for_accepting(forwarder);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		fwd_worker_stop(forwarder->workers[i]);
 	for (size_t i = 0; i < forwarder->worker_count; i++)

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SOME = 3000, MUCH = 900 * 1000, HOLD_MS = 20, UPLOAD = 8 * 1024 * 1024 };
+enum { SOME = 3000, MUCH = 900 * 1000, HOLD_MS = 20, CROWD = 100, UPLOAD = 8 * 1024 * 1024 };
 
 static struct handover_lab lab;
 static struct flow flow, other;
@@ -459,6 +459,29 @@ END_TEST
 
 /* ---- Over a restart ---- */
 
+/* With sanitizers it shows whether anybody goes to a worker that has ended. */
+START_TEST(who_says_whom_he_wants_at_the_end_is_let_go)
+{
+	struct flow flows[CROWD];
+	char header[256], id[64];
+	size_t size;
+
+	snprintf(id, sizeof(id), "h/sb-%d/%u/", 1 + _i % 2, guest_port());
+	size = write_header(id, header);
+	for (size_t i = 0; i < CROWD; i++) {
+		flows[i] = (struct flow){ .client = knock(), .guest = -1 };
+		ck_assert_int_eq(send(flows[i].client, header, size - 1, MSG_NOSIGNAL), (ssize_t)size - 1);
+		lab_turn(&lab);
+	}
+	for (size_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(send(flows[i].client, header + size - 1, 1, MSG_NOSIGNAL), 1);
+	lab_close(&lab);
+	for (size_t i = 0; i < CROWD; i++)
+		flow_close(&flows[i]);
+	lab_open_with_door(&lab, door);
+}
+END_TEST
+
 START_TEST(it_goes_on_after_a_restart)
 {
 	open_one(&flow);
@@ -596,6 +619,7 @@ int main(void)
 	tcase_add_test(waiting, who_leaves_while_held_is_held_no_longer);
 	tcase_add_test(waiting, a_shorter_hold_is_that_of_who_waits_too);
 	tcase_add_test(waiting, with_its_sandbox_it_ends);
+	tcase_add_loop_test(restart, who_says_whom_he_wants_at_the_end_is_let_go, 0, 4);
 	tcase_add_loop_test(restart, it_goes_on_after_a_restart, 0, 2);
 	tcase_add_test(restart, one_that_is_held_is_held_on);
 	tcase_add_test(restart, its_token_goes_along);
