@@ -152,14 +152,14 @@ unsigned fwd_connection_patience_ms(const struct connection *connection, const s
 	return connection->endpoint->door ? state->door_hold_ms : state->limits.connect_deadline_ms;
 }
 
-/* Whether it came through the door, which lets it in no longer; then *REASON. */
-static bool fwd_connection_is_shut_out(const struct connection *connection, enum fwd_close_reason *reason)
+bool fwd_connection_is_shut_out(const struct connection *connection, const struct door_policy *policy,
+				enum fwd_close_reason *reason)
 {
 	const struct fwd_endpoint *endpoint = connection->endpoint;
 
 	if (!endpoint->door)
 		return false;
-	switch (door_judge(&connection->side->state.door, endpoint->guest_port, &endpoint->token)) {
+	switch (door_judge(policy, endpoint->guest_port, &endpoint->token)) {
 	case DOOR_LET_IN:
 		return false;
 	case DOOR_SHUT:
@@ -214,7 +214,7 @@ bool fwd_connection_is_ended(const struct connection *connection, const struct r
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_all(now, before, reason) || fwd_connection_is_shut_out(connection, reason);
+	return fwd_route_state_ends_all(now, before, reason) || fwd_connection_is_shut_out(connection, &now->door, reason);
 }
 
 bool fwd_connection_is_cut(const struct connection *connection, const struct route_state *before,
@@ -224,7 +224,7 @@ bool fwd_connection_is_cut(const struct connection *connection, const struct rou
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_flows(now, before, reason) || fwd_connection_is_shut_out(connection, reason);
+	return fwd_route_state_ends_flows(now, before, reason) || fwd_connection_is_shut_out(connection, &now->door, reason);
 }
 
 bool fwd_connection_may_dial(const struct connection *connection)

@@ -25,6 +25,7 @@
 #include "forwarder/wheel.h"
 
 struct connection;
+struct door_policy;
 struct fwd_endpoint;
 struct route_side;
 struct route_state;
@@ -129,6 +130,10 @@ bool fwd_connection_may_become(enum fwd_connection_phase from, enum fwd_connecti
 
 /* Changes the state, and the count of held connections with it. A move that is not allowed is a bug, and aborts. */
 void fwd_connection_become(struct connection *connection, const struct connection_state *state);
+
+/* Whether it came through the door, and POLICY does not let it in, or no longer; then *REASON. */
+bool fwd_connection_is_shut_out(const struct connection *connection, const struct door_policy *policy,
+				enum fwd_close_reason *reason);
 
 /* How long it may wait for its server from accept on, by STATE of its route. */
 unsigned fwd_connection_patience_ms(const struct connection *connection, const struct route_state *state);

@@ -8,6 +8,7 @@
 #include "base/slab.h"
 #include "forwarder/connection.h"
 #include "forwarder/endpoint.h"
+#include "forwarder/route.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
@@ -23,6 +24,23 @@ static void fwd_life_turn_away(const struct arrival *arrival)
 	fwd_tally_end(arrival->side, arrival->endpoint->direction, CLOSE_ERROR);
 	fwd_endpoint_release(arrival->endpoint);
 	fwd_route_side_check_empty(arrival->side);
+}
+
+/*
+ * Whether it came through the door, which may have been closed to it since it was let in: the message of that may be older than the one
+ * that brought it here. The side's policy in turn may be older than the one that let it in.
+ */
+static bool fwd_life_is_shut_out(const struct connection *connection, enum fwd_close_reason *reason)
+{
+	struct fwd_route *route = connection->side->route;
+	bool shut_out;
+
+	if (!connection->endpoint->door)
+		return false;
+	pthread_mutex_lock(&route->lock);
+	shut_out = fwd_connection_is_shut_out(connection, &route->state.door, reason);
+	pthread_mutex_unlock(&route->lock);
+	return shut_out;
 }
 
 void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
@@ -52,11 +70,14 @@ void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
 
 	/* Accepted late, or before its route was closed and sent here by message, it may come after all others ended. */
 	const struct route_state *state = &connection->side->state;
+	enum fwd_close_reason reason;
 
 	if (state->reset_all)
 		fwd_connection_close(connection, state->reason, 0);
 	else if (state->isolated && connection->direction == DIRECTION_OUT)
 		fwd_connection_close(connection, CLOSE_UNREGISTERED, 0);
+	else if (fwd_life_is_shut_out(connection, &reason))
+		fwd_connection_close(connection, reason, 0);
 	else
 		connection->state->go_on(connection);
 	if (fwd_connection_phase(connection) == CONNECTION_HELD &&
