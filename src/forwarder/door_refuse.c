@@ -28,7 +28,7 @@ enum {
 };
 
 struct door_refused {
-	LIST_ENTRY(door_refused) link; /* of its worker */
+	TAILQ_ENTRY(door_refused) link; /* of its worker */
 	struct poll_source readable;
 	struct wheel_entry timer;
 	struct worker *worker;
@@ -43,9 +43,9 @@ static void fwd_door_refused_end(struct door_refused *refused)
 {
 	fwd_poller_forget(refused->worker->poller, &refused->readable);
 	fwd_wheel_cancel(&refused->timer);
-	LIST_REMOVE(refused, link);
+	TAILQ_REMOVE(&refused->worker->refused, refused, link);
 	close(refused->fd);
-	fwd_share_hold(refused->worker->forwarder, -1);
+	fwd_share_hold_at_door(refused->worker->forwarder, -1);
 	free(refused);
 }
 
@@ -56,8 +56,8 @@ void fwd_door_refused_expired(struct wheel_entry *entry)
 
 void fwd_door_refused_drop(struct worker *worker)
 {
-	while (!LIST_EMPTY(&worker->refused))
-		fwd_door_refused_end(LIST_FIRST(&worker->refused));
+	while (!TAILQ_EMPTY(&worker->refused))
+		fwd_door_refused_end(TAILQ_FIRST(&worker->refused));
 }
 
 /* One who does not read it in time has gone. */
@@ -94,6 +94,16 @@ static void fwd_door_refused_on_readable(struct poll_source *source, uint32_t ev
 	}
 }
 
+/* The oldest goes, who has had the longest time to read his reply. */
+static void fwd_door_refused_make_room(const struct door_refused *refused)
+{
+	struct worker *worker = refused->worker;
+	struct door_refused *oldest = TAILQ_FIRST(&worker->refused);
+
+	if (oldest != refused && !fwd_share_allows_at_door(worker->forwarder))
+		fwd_door_refused_end(oldest);
+}
+
 /* Takes FD. False for lack of memory: nothing has changed. */
 static bool fwd_door_refused_read(struct worker *worker, int fd, enum door_kind kind, const char *reply, size_t size)
 {
@@ -111,9 +121,10 @@ static bool fwd_door_refused_read(struct worker *worker, int fd, enum door_kind 
 	refused->answered = kind != DOOR_GRPC;
 	refused->size = size;
 	memcpy(refused->reply, reply, size);
-	LIST_INSERT_HEAD(&worker->refused, refused, link);
-	fwd_share_hold(worker->forwarder, 1);
+	TAILQ_INSERT_TAIL(&worker->refused, refused, link);
+	fwd_share_hold_at_door(worker->forwarder, 1);
 	fwd_wheel_set(&worker->refused_wheel, &refused->timer, worker->now_ms + READ_MS);
+	fwd_door_refused_make_room(refused);
 	return true;
 }
 

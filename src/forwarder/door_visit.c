@@ -25,7 +25,7 @@
 enum { HEADER_MS = 2000 }; /* for the whole header, from accept on */
 
 struct door_visit {
-	LIST_ENTRY(door_visit) link; /* of its worker */
+	TAILQ_ENTRY(door_visit) link; /* of its worker */
 	struct poll_source readable;
 	bool watched;
 	struct wheel_entry timer;
@@ -51,8 +51,8 @@ static void fwd_door_visit_free(struct door_visit *visit)
 
 	fwd_poller_forget(worker->poller, &visit->readable);
 	fwd_wheel_cancel(&visit->timer);
-	LIST_REMOVE(visit, link);
-	fwd_share_hold(worker->forwarder, -1);
+	TAILQ_REMOVE(&worker->visits, visit, link);
+	fwd_share_hold_at_door(worker->forwarder, -1);
 	fwd_endpoint_release(visit->share->endpoint);
 	free(visit);
 }
@@ -78,8 +78,8 @@ void fwd_door_visit_expired(struct wheel_entry *entry)
 
 void fwd_door_visit_drop(struct worker *worker)
 {
-	while (!LIST_EMPTY(&worker->visits))
-		fwd_door_visit_close(LIST_FIRST(&worker->visits));
+	while (!TAILQ_EMPTY(&worker->visits))
+		fwd_door_visit_close(TAILQ_FIRST(&worker->visits));
 }
 
 /* ---- The header ---- */
@@ -150,6 +150,16 @@ static void fwd_door_visit_on_readable(struct poll_source *source, uint32_t even
 		fwd_life_begin(worker, &arrival);
 }
 
+/* The oldest goes: who means it says in a moment whom he wants. */
+static void fwd_door_visit_make_room(const struct door_visit *visit)
+{
+	struct worker *worker = visit->share->worker;
+	struct door_visit *oldest = TAILQ_FIRST(&worker->visits);
+
+	if (oldest != visit && !fwd_share_allows_at_door(worker->forwarder))
+		fwd_door_visit_break(oldest, "it sent no whole header, and descriptors are scarce");
+}
+
 static void fwd_door_visit_wait(struct door_visit *visit)
 {
 	struct worker *worker = visit->share->worker;
@@ -161,6 +171,7 @@ static void fwd_door_visit_wait(struct door_visit *visit)
 	}
 	visit->watched = true;
 	fwd_wheel_set(&worker->visits_wheel, &visit->timer, worker->now_ms + HEADER_MS);
+	fwd_door_visit_make_room(visit);
 }
 
 /* ---- The beginning ---- */
@@ -174,8 +185,8 @@ static struct door_visit *fwd_door_visit_new(struct endpoint_share *share, int f
 		return NULL;
 	*visit = (struct door_visit){ .share = share, .fd = fd, .accepted_us = clock_now_us(), .size = DOOR_HEAD_SIZE };
 	fwd_endpoint_reference(share->endpoint);
-	fwd_share_hold(share->worker->forwarder, 1);
-	LIST_INSERT_HEAD(&share->worker->visits, visit, link);
+	fwd_share_hold_at_door(share->worker->forwarder, 1);
+	TAILQ_INSERT_TAIL(&share->worker->visits, visit, link);
 	return visit;
 }
 

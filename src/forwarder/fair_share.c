@@ -109,6 +109,12 @@ bool fwd_share_allows(const struct fwd_route *route, int cost)
 				fwd_tally_route_descriptors(route));
 }
 
+bool fwd_share_allows_at_door(const struct forwarder *forwarder)
+{
+	return fwd_share_is_due(fwd_share_usable(forwarder), fwd_share_free_now(forwarder),
+				fwd_tally_busy_routes(forwarder), fwd_share_value(&forwarder->fair_share.at_door));
+}
+
 size_t fwd_share_in_use(const struct forwarder *forwarder)
 {
 	const struct fair_share *share = &forwarder->fair_share;
@@ -129,6 +135,12 @@ void fwd_share_add_stats(const struct forwarder *forwarder, struct fwd_stats *st
 void fwd_share_hold(struct forwarder *forwarder, int change)
 {
 	atomic_fetch_add_explicit(&forwarder->fair_share.held, change, memory_order_relaxed);
+}
+
+void fwd_share_hold_at_door(struct forwarder *forwarder, int change)
+{
+	atomic_fetch_add_explicit(&forwarder->fair_share.at_door, change, memory_order_relaxed);
+	fwd_share_hold(forwarder, change);
 }
 
 void fwd_share_read_limit(struct forwarder *forwarder)

@@ -24,12 +24,13 @@ struct fwd_stats;
 /* Descriptors that a connection, or a flow, takes. */
 enum { SHARE_CONNECTION = 2, SHARE_FLOW = 1 };
 
-/* Main alone writes. */
+/* Main alone writes, but for AT_DOOR and HELD. */
 struct fair_share {
 	_Atomic int64_t usable;    /* by clients of sandboxes */
 	_Atomic int64_t elsewhere; /* in use by others than the forwarder, beyond the reserve */
 	_Atomic int64_t loan;      /* of the reserve, that clients of sandboxes may have when nothing usable is left */
-	_Atomic int64_t held;      /* the forwarder's listeners and probes, and the namespaces of its routes */
+	_Atomic int64_t held;      /* the forwarder's listeners and probes, the namespaces of its routes, and the next */
+	_Atomic int64_t at_door;   /* clients at the door that are not a route's: not yet, or not at all */
 	size_t limit;              /* RLIMIT_NOFILE as last read */
 	size_t fixed, clients;     /* fwd_set_descriptors() */
 	struct timer look;         /* the next look at the limit */
@@ -58,13 +59,19 @@ int fwd_share_room(const struct forwarder *forwarder, int most);
 /* Whether they are, and ROUTE may have them. */
 bool fwd_share_allows(const struct fwd_route *route, int cost);
 
+/* Whether the clients at the door that are no route's, of whom there may be one more, are not too many: they share as one route. */
+bool fwd_share_allows_at_door(const struct forwarder *forwarder);
+
+/* CHANGE more of them are there. */
+void fwd_share_hold_at_door(struct forwarder *forwarder, int change);
+
 /* All descriptors in use, as far as they are counted. Main thread. */
 size_t fwd_share_in_use(const struct forwarder *forwarder);
 
 /* The descriptors that clients of sandboxes may use, and how many of them are free. Main thread. */
 void fwd_share_add_stats(const struct forwarder *forwarder, struct fwd_stats *stats);
 
-/* CHANGE more descriptors are held by listeners, probes and routes. Main thread. */
+/* CHANGE more descriptors are held by listeners, probes and routes. */
 void fwd_share_hold(struct forwarder *forwarder, int change);
 
 /* Takes over RLIMIT_NOFILE as it is now. Main thread. */

@@ -270,8 +270,8 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	LIST_INIT(&worker->sides);
 	TAILQ_INIT(&worker->again);
 	TAILQ_INIT(&worker->dead);
-	LIST_INIT(&worker->visits);
-	LIST_INIT(&worker->refused);
+	TAILQ_INIT(&worker->visits);
+	TAILQ_INIT(&worker->refused);
 	fwd_wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);

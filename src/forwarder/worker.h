@@ -76,8 +76,8 @@ struct worker {
 	struct connection_queue again; /* used up their budget: they go on at the end of the iteration */
 	size_t again_count;
 	struct connection_queue dead; /* closed in this iteration: freed at its end */
-	LIST_HEAD(, door_visit) visits;
-	LIST_HEAD(, door_refused) refused;
+	TAILQ_HEAD(, door_visit) visits; /* the oldest first, and so the next */
+	TAILQ_HEAD(, door_refused) refused;
 	struct wheel fine, coarse, flows, visits_wheel, refused_wheel;
 	struct wheel unheard;        /* of UDP endpoints for whose event there was no memory */
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */

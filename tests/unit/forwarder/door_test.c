@@ -12,11 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SOME = 3000, MUCH = 900 * 1000, HOLD_MS = 20, CROWD = 100, UPLOAD = 8 * 1024 * 1024 };
+enum { SOME = 3000, MUCH = 900 * 1000, HOLD_MS = 20, CROWD = 100, DOOR_CROWD = 300, FEW_DESCRIPTORS = 1024, LEFT = 100, UPLOAD = 8 * 1024 * 1024 };
 
 static struct handover_lab lab;
 static struct flow flow, other;
@@ -326,6 +327,63 @@ START_TEST(what_is_no_header_is_closed_without_a_word)
 }
 END_TEST
 
+/* ---- A shortage ---- */
+
+/* So that LEFT descriptors are left to the clients of sandboxes, and a loan. */
+static void leave_descriptors(uint64_t left)
+{
+	struct rlimit limit;
+	struct fwd_stats all;
+	size_t fixed = 0;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = FEW_DESCRIPTORS;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	do {
+		fwd_set_descriptors(lab.forwarder, fixed++);
+		fwd_stats(lab.forwarder, &all);
+	} while (all.usable_free > left);
+}
+
+/* COUNT clients with no whole header, or who are refused and never close. */
+static void crowd_the_door(int *fds, size_t count, bool refused)
+{
+	char header[256];
+	size_t size = write_header("h/sb-2/80/", header);
+
+	for (size_t i = 0; i < count; i++) {
+		fds[i] = knock();
+		if (!refused)
+			size = 1;
+		ck_assert_int_eq(send(fds[i], header, size, MSG_NOSIGNAL), (ssize_t)size);
+		lab_turn(&lab);
+	}
+}
+
+static uint64_t descriptors_left(void)
+{
+	struct fwd_stats all;
+
+	fwd_stats(lab.forwarder, &all);
+	return all.usable_free;
+}
+
+START_TEST(a_crowd_at_the_door_leaves_the_sandboxes_theirs)
+{
+	int fds[DOOR_CROWD];
+
+	leave_descriptors(LEFT);
+	crowd_the_door(fds, DOOR_CROWD, _i);
+	ck_assert_uint_ge(descriptors_left(), LEFT / 4);
+	open_one(&flow);
+	flow_expect_whole(&lab, &flow);
+	for (size_t i = 0; i < DOOR_CROWD; i++)
+		close(fds[i]);
+	while (descriptors_left() < LEFT)
+		lab_turn(&lab);
+}
+END_TEST
+
 /* ---- The policy ---- */
 
 static const char right[] = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
@@ -612,6 +670,7 @@ int main(void)
 	tcase_add_loop_test(refusals, one_that_never_starts_is_told_so, 0, 2);
 	tcase_add_test(refusals, beyond_the_limit_the_number_is_told);
 	tcase_add_loop_test(refusals, what_is_no_header_is_closed_without_a_word, 0, 3);
+	tcase_add_loop_test(refusals, a_crowd_at_the_door_leaves_the_sandboxes_theirs, 0, 2);
 	tcase_add_test(policy, a_token_is_wanted_where_the_policy_says_so);
 	tcase_add_test(policy, a_change_ends_what_it_would_refuse_and_no_more);
 	tcase_add_test(policy, a_change_answers_who_is_held);
