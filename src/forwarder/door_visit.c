@@ -166,7 +166,7 @@ static void fwd_door_visit_wait(struct door_visit *visit)
 
 	visit->readable.happened = fwd_door_visit_on_readable;
 	if (fwd_poller_add_readable(worker->poller, visit->fd, &visit->readable) < 0) {
-		fwd_door_visit_close(visit);
+		fwd_door_visit_break(visit, "there is no memory to wait for its header");
 		return;
 	}
 	visit->watched = true;
@@ -196,6 +196,7 @@ bool fwd_door_visit_begin(struct endpoint_share *share, int fd, struct arrival *
 	const char *fault = NULL;
 
 	if (!visit) {
+		fwd_tally_door_break(share->worker->forwarder);
 		close(fd);
 		return false;
 	}

@@ -7,6 +7,7 @@
 #include "base/container_of.h"
 #include "base/slab.h"
 #include "forwarder/connection.h"
+#include "forwarder/door_refuse.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
 #include "forwarder/route_side.h"
@@ -15,12 +16,15 @@
 
 #include <errno.h>
 
-/* There is no memory for a connection, and the client learns it at once. */
+/* There is no memory for a connection, and the client learns it at once; one at the door is to try again. */
 static void fwd_life_turn_away(const struct arrival *arrival)
 {
 	int fd = arrival->fd;
 
-	fwd_socket_reset(&fd);
+	if (arrival->endpoint->door)
+		fwd_door_refuse(arrival->side->worker, &fd, arrival->endpoint->kind, DOOR_REFUSAL_STARTING, 0);
+	else
+		fwd_socket_reset(&fd);
 	fwd_tally_end(arrival->side, arrival->endpoint->direction, CLOSE_ERROR);
 	fwd_endpoint_release(arrival->endpoint);
 	fwd_route_side_check_empty(arrival->side);
