@@ -23,6 +23,7 @@ from harness.door import (
     token_hash,
     unique_id,
 )
+from harness.faults import MEMORY, Faults
 from harness.flow import Flow
 from harness.proxies import fetch
 from harness.wait import PATIENCE, one_of, poll_until, readable
@@ -484,6 +485,36 @@ def test_a_rename_leads_new_clients_elsewhere(scene):
         one.api.patch("one", {"name": None})
         assert one.door.refused("spider", 7).reason == "not-found"
         assert echoes(live)
+
+
+# ---- Shortages ----
+
+
+def test_each_client_is_counted_once_without_memory(host, weftd, guest, folder):
+    """Whatever fails, a client is served, refused or broken; and nothing of it is left."""
+    faults = Faults(folder)
+    daemon = weftd(run=False)
+    faults.prepare(daemon)
+    daemon.start()
+    one = Scene(host, lambda sections, run: daemon, guest)
+    one.add("one")
+    clients = 0
+    while clients < 100 or faults.met(MEMORY) < 50:
+        wanted = ("one", "nobody")[clients % 2]
+        with faults.on(MEMORY, 0.3), contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            with one.door.visit(wanted, 7, "hgt"[clients % 3], sent=b"abc") as connection:
+                connection.recv(3)
+        clients += 1
+
+    def counted():
+        status = one.door.status()
+        return status["served"] + sum(status["refused"].values()) + status["broken"]
+
+    poll_until(lambda: counted() == clients, what=lambda: (clients, one.door.status()))
+    poll_until(lambda: one.door.status()["connections"] == 0, what=lambda: one.door.status())
+    with one.door.visit("one", 7) as connection:
+        assert echoes(connection)
+    faults.close()
 
 
 # ---- Restarts ----
