@@ -214,7 +214,8 @@ bool fwd_connection_is_ended(const struct connection *connection, const struct r
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_all(now, before, reason) || fwd_connection_is_shut_out(connection, &now->door, reason);
+	return fwd_route_state_ends_all(now, before, reason) ||
+	       fwd_connection_is_shut_out(connection, &now->door, reason);
 }
 
 bool fwd_connection_is_cut(const struct connection *connection, const struct route_state *before,
@@ -224,7 +225,8 @@ bool fwd_connection_is_cut(const struct connection *connection, const struct rou
 
 	if (connection->direction == DIRECTION_OUT)
 		return fwd_route_state_ends_out(now, before, reason);
-	return fwd_route_state_ends_flows(now, before, reason) || fwd_connection_is_shut_out(connection, &now->door, reason);
+	return fwd_route_state_ends_flows(now, before, reason) ||
+	       fwd_connection_is_shut_out(connection, &now->door, reason);
 }
 
 bool fwd_connection_may_dial(const struct connection *connection)

@@ -29,11 +29,11 @@ struct fair_share {
 	_Atomic int64_t usable;    /* by clients of sandboxes */
 	_Atomic int64_t elsewhere; /* in use by others than the forwarder, beyond the reserve */
 	_Atomic int64_t loan;      /* of the reserve, that clients of sandboxes may have when nothing usable is left */
-	_Atomic int64_t held;      /* the forwarder's listeners and probes, the namespaces of its routes, and the next */
-	_Atomic int64_t at_door;   /* clients at the door that are not a route's: not yet, or not at all */
-	size_t limit;              /* RLIMIT_NOFILE as last read */
-	size_t fixed, clients;     /* fwd_set_descriptors() */
-	struct timer look;         /* the next look at the limit */
+	_Atomic int64_t held;    /* the forwarder's listeners and probes, the namespaces of its routes, and the next */
+	_Atomic int64_t at_door; /* clients at the door that are not a route's: not yet, or not at all */
+	size_t limit;            /* RLIMIT_NOFILE as last read */
+	size_t fixed, clients;   /* fwd_set_descriptors() */
+	struct timer look;       /* the next look at the limit */
 };
 
 /* The parts of LIMIT descriptors, of which others hold FIXED for good and CLIENTS of the control socket one each. Pure. */

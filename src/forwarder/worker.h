@@ -75,7 +75,7 @@ struct worker {
 	LIST_HEAD(, route_side) sides; /* that a connection came to */
 	struct connection_queue again; /* used up their budget: they go on at the end of the iteration */
 	size_t again_count;
-	struct connection_queue dead; /* closed in this iteration: freed at its end */
+	struct connection_queue dead;    /* closed in this iteration: freed at its end */
 	TAILQ_HEAD(, door_visit) visits; /* the oldest first, and so the next */
 	TAILQ_HEAD(, door_refused) refused;
 	struct wheel fine, coarse, flows, visits_wheel, refused_wheel;

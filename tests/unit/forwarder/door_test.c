@@ -1,163 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Clients that come through the door, through workers and over restarts. */
-#include "base/base64.h"
-#include "config/config.h"
-#include "unit/forwarder/handover_lab.h"
+/* Clients that come through the door, through workers. */
+#include "unit/forwarder/door_lab.h"
 #include "unit/run_suite.h"
 
-#include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { SOME = 3000, MUCH = 900 * 1000, HOLD_MS = 20, CROWD = 100, DOOR_CROWD = 300, FEW_DESCRIPTORS = 1024, LEFT = 100, UPLOAD = 8 * 1024 * 1024 };
-
-static struct handover_lab lab;
-static struct flow flow, other;
-static char folder[] = "/tmp/weft-door-XXXXXX";
-static struct sockaddr_un path;
-static int door = -1;
-
-static void setup(void)
-{
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	path.sun_family = AF_UNIX;
-	snprintf(path.sun_path, sizeof(path.sun_path), "%s/door.sock", folder);
-	door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	ck_assert_int_ge(door, 0);
-	ck_assert_int_eq(bind(door, (const struct sockaddr *)&path, sizeof(path)), 0);
-	ck_assert_int_eq(listen(door, 128), 0);
-	lab_open_with_door(&lab, door);
-	flow = other = (struct flow){ .client = -1, .guest = -1 };
-}
-
-static void teardown(void)
-{
-	flow_close(&flow);
-	flow_close(&other);
-	lab_close(&lab);
-	close(door);
-	unlink(path.sun_path);
-	rmdir(folder);
-}
-
-/* ---- Clients ---- */
-
-static uint16_t guest_port(void)
-{
-	struct addr addr = { 0 };
-	socklen_t size = sizeof(addr);
-
-	ck_assert_int_eq(getsockname(lab.guest_listening, &addr.any, &size), 0);
-	return addr_port(&addr);
-}
-
-/* A header for 192.0.2.7:5555 with the unique id ID. Returns its size. */
-static size_t write_header(const char *id, char header[static 256])
-{
-	static const char head[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11";
-	static const uint8_t ends[] = { 192, 0, 2, 7, 127, 0, 0, 1, 0x15, 0xb3, 0, 80 };
-	size_t size = 16;
-	uint16_t length = (uint16_t)strlen(id), rest = htons((uint16_t)(sizeof(ends) + 3 + length));
-
-	memcpy(header, head, 14);
-	memcpy(header + 14, &rest, 2);
-	memcpy(header + size, ends, sizeof(ends));
-	size += sizeof(ends);
-	header[size++] = 0x05;
-	header[size++] = (char)(length >> 8);
-	header[size++] = (char)length;
-	memcpy(header + size, id, length);
-	return size + length;
-}
-
-static int knock(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&path, sizeof(path)), 0);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
-}
-
-static void ask_whole(struct flow *asking, const char *id)
-{
-	static unsigned salt;
-	char header[256];
-	size_t size = write_header(id, header);
-
-	*asking = (struct flow){ .client = knock(), .guest = -1, .salt = salt++ };
-	ck_assert_int_eq(send(asking->client, header, size, MSG_NOSIGNAL), (ssize_t)size);
-}
-
-static void ask_port(struct flow *asking, char kind, const char *name, unsigned port, const char *token)
-{
-	char id[128];
-
-	snprintf(id, sizeof(id), kind == 't' ? "%c/%s/%u" : "%c/%s/%u/%s", kind, name, port, token);
-	ask_whole(asking, id);
-}
-
-static void ask(struct flow *asking, const char *name)
-{
-	ask_port(asking, 'h', name, guest_port(), "");
-}
-
-static void open_one(struct flow *asking)
-{
-	ask(asking, "sb-1");
-	flow_accept(&lab, asking);
-}
-
-/* Reads the reply up to the end, and finds TEXT in it. */
-static void expect_reply(struct flow *asking, const char *text)
-{
-	char reply[1024];
-	size_t have = 0;
-	ssize_t size;
-
-	while ((size = recv(asking->client, reply + have, sizeof(reply) - 1 - have, 0)) != 0) {
-		if (size < 0) {
-			ck_assert_int_eq(errno, EAGAIN);
-			lab_turn(&lab);
-			continue;
-		}
-		have += (size_t)size;
-	}
-	reply[have] = '\0';
-	ck_assert_msg(strstr(reply, text) != NULL, "%s", reply);
-	close(asking->client);
-	asking->client = -1;
-}
-
-static struct fwd_door_stats stats(void)
-{
-	struct fwd_door_stats all;
-
-	fwd_door_stats(lab.forwarder, &all);
-	return all;
-}
-
-/* A port of the guest's that is bound, so that nobody has it, and does not listen. */
-static uint16_t closed_port(int *fd)
-{
-	struct addr addr = addr_from_ipv4(0x7f000001, 0);
-	socklen_t size = sizeof(addr);
-
-	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(*fd, &addr.any, addr_length(&addr)), 0);
-	ck_assert_int_eq(getsockname(*fd, &addr.any, &size), 0);
-	return addr_port(&addr);
-}
+enum { UPLOAD = 8 * 1024 * 1024, CROWD = 300, FEW_DESCRIPTORS = 1024, LEFT = 100 };
 
 /* ---- Ways in ---- */
 
@@ -188,7 +41,7 @@ END_TEST
 
 START_TEST(a_header_may_come_byte_by_byte)
 {
-	char header[256], id[64];
+	char header[HEADER_SIZE], id[64];
 	size_t size;
 
 	snprintf(id, sizeof(id), "h/sb-1/%u/", guest_port());
@@ -348,7 +201,7 @@ static void leave_descriptors(uint64_t left)
 /* COUNT clients with no whole header, or who are refused and never close. */
 static void crowd_the_door(int *fds, size_t count, bool refused)
 {
-	char header[256];
+	char header[HEADER_SIZE];
 	size_t size = write_header("h/sb-2/80/", header);
 
 	for (size_t i = 0; i < count; i++) {
@@ -370,14 +223,14 @@ static uint64_t descriptors_left(void)
 
 START_TEST(a_crowd_at_the_door_leaves_the_sandboxes_theirs)
 {
-	int fds[DOOR_CROWD];
+	int fds[CROWD];
 
 	leave_descriptors(LEFT);
-	crowd_the_door(fds, DOOR_CROWD, _i);
+	crowd_the_door(fds, CROWD, _i);
 	ck_assert_uint_ge(descriptors_left(), LEFT / 4);
 	open_one(&flow);
 	flow_expect_whole(&lab, &flow);
-	for (size_t i = 0; i < DOOR_CROWD; i++)
+	for (size_t i = 0; i < CROWD; i++)
 		close(fds[i]);
 	while (descriptors_left() < LEFT)
 		lab_turn(&lab);
@@ -385,17 +238,6 @@ START_TEST(a_crowd_at_the_door_leaves_the_sandboxes_theirs)
 END_TEST
 
 /* ---- The policy ---- */
-
-static const char right[] = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
-static const char wrong[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
-static struct door_policy policy_with_token(bool is_public)
-{
-	struct door_policy policy = { .is_public = is_public, .has_token = true };
-
-	ck_assert_int_eq(base_base64_read(right, strlen(right), policy.token_sha256, DOOR_TOKEN_SIZE), DOOR_TOKEN_SIZE);
-	return policy;
-}
 
 START_TEST(a_token_is_wanted_where_the_policy_says_so)
 {
@@ -515,145 +357,11 @@ START_TEST(with_its_sandbox_it_ends)
 }
 END_TEST
 
-/* ---- Over a restart ---- */
-
-/* With sanitizers it shows whether anybody goes to a worker that has ended. */
-START_TEST(who_says_whom_he_wants_at_the_end_is_let_go)
-{
-	struct flow flows[CROWD];
-	char header[256], id[64];
-	size_t size;
-
-	snprintf(id, sizeof(id), "h/sb-%d/%u/", 1 + _i % 2, guest_port());
-	size = write_header(id, header);
-	for (size_t i = 0; i < CROWD; i++) {
-		flows[i] = (struct flow){ .client = knock(), .guest = -1 };
-		ck_assert_int_eq(send(flows[i].client, header, size - 1, MSG_NOSIGNAL), (ssize_t)size - 1);
-		lab_turn(&lab);
-	}
-	for (size_t i = 0; i < CROWD; i++)
-		ck_assert_int_eq(send(flows[i].client, header + size - 1, 1, MSG_NOSIGNAL), 1);
-	lab_close(&lab);
-	for (size_t i = 0; i < CROWD; i++)
-		flow_close(&flows[i]);
-	lab_open_with_door(&lab, door);
-}
-END_TEST
-
-START_TEST(it_goes_on_after_a_restart)
-{
-	open_one(&flow);
-	flow_pass(&lab, &flow, FROM_CLIENT, SOME);
-	if (_i)
-		flow_fill(&lab, &flow, FROM_GUEST, 32 * 1024);
-	lab_hand_over(&lab);
-	lab_assert_taken(&lab, 1, 0);
-	ck_assert_uint_eq(stats().open, 1);
-	flow_drain(&lab, &flow, FROM_GUEST);
-	ck_assert_int_eq(strncmp(lab_listed(&lab, 0).endpoint, "door:", 5), 0);
-	ck_assert_str_eq(lab_listed(&lab, 0).client, "192.0.2.7:5555");
-	flow_expect_whole(&lab, &flow);
-	lab_expect_end(&lab, CLOSE_DONE);
-}
-END_TEST
-
-START_TEST(one_that_is_held_is_held_on)
-{
-	lab.state.up = false;
-	fwd_route_set_up(lab.route, false);
-	ask(&flow, "sb-1");
-	lab_wait_for_state(&lab, "held");
-	lab_hand_over(&lab);
-	lab_assert_taken(&lab, 1, 0);
-	ck_assert_uint_eq(stats().held, 1);
-	lab.config->door.hold_ms = HOLD_MS;
-	fwd_reconfigure(lab.forwarder);
-	expect_reply(&flow, "Weft-Refused: starting\r\n");
-}
-END_TEST
-
-START_TEST(its_token_goes_along)
-{
-	struct door_policy policy = policy_with_token(false);
-
-	fwd_route_set_door(lab.route, &policy);
-	ask_port(&flow, 'h', "sb-1", guest_port(), right);
-	flow_accept(&lab, &flow);
-	lab_hand_over(&lab);
-	lab_assert_taken(&lab, 1, 0);
-	fwd_route_set_door(lab.route, &policy);
-	flow_pass(&lab, &flow, FROM_GUEST, SOME);
-	memset(policy.token_sha256, 1, sizeof(policy.token_sha256));
-	fwd_route_set_door(lab.route, &policy);
-	lab_expect_end(&lab, CLOSE_DOOR_TOKEN);
-}
-END_TEST
-
-/* A socket of ADDR that listens beside others at its port. */
-static int listen_beside(const struct addr *addr)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-
-	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
-	ck_assert_int_eq(bind(fd, &addr->any, addr_length(addr)), 0);
-	ck_assert_int_eq(listen(fd, 16), 0);
-	return fd;
-}
-
-/* The published port is the guest's own, at all addresses, and the guest listens at one: both on one host. */
-static void publish_same_port(void)
-{
-	struct addr addr = addr_from_ipv4(0x7f000001, 0);
-
-	fwd_listener_close(lab.listener, false);
-	close(lab.guest_listening);
-	close(lab.listening);
-	lab.guest_listening = listen_beside(&addr);
-	addr = addr_from_ipv4(INADDR_ANY, guest_port());
-	lab.listening = listen_beside(&addr);
-	lab_listen(&lab);
-}
-
-START_TEST(a_published_port_that_is_gone_is_not_taken_for_the_door)
-{
-	struct door_policy policy = { .port_count = 1 };
-	struct addr published;
-
-	lab.config->daemon.workers = 1;
-	lab_hand_over(&lab);
-	publish_same_port();
-	published = addr_from_ipv4(0x7f000002, guest_port());
-	flow = (struct flow){ .client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .guest = -1 };
-	ck_assert_int_eq(connect(flow.client, &published.any, addr_length(&published)), 0);
-	fcntl(flow.client, F_SETFL, O_NONBLOCK);
-	flow_accept(&lab, &flow);
-	open_one(&other);
-	lab.no_listener = true;
-	lab_hand_over(&lab);
-	lab_assert_taken(&lab, 2, 0);
-	policy.ports[0] = (struct door_port){ .port = guest_port(), .access = DOOR_ACCESS_CLOSED };
-	fwd_route_set_door(lab.route, &policy);
-	lab_expect_end(&lab, CLOSE_DOOR_CLOSED);
-	flow_expect_whole(&lab, &flow);
-}
-END_TEST
-
-static TCase *add_case(Suite *suite, const char *name)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
-	suite_add_tcase(suite, tcase);
-	return tcase;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("forwarder/door");
-	TCase *ways = add_case(suite, "ways"), *refusals = add_case(suite, "refusals"),
-	      *policy = add_case(suite, "policy"), *waiting = add_case(suite, "waiting"),
-	      *restart = add_case(suite, "restart");
+	TCase *ways = door_add_case(suite, "ways"), *refusals = door_add_case(suite, "refusals"),
+	      *policy = door_add_case(suite, "policy"), *waiting = door_add_case(suite, "waiting");
 
 	if (geteuid() != 0) {
 		fputs("needs root: network namespaces\n", stderr);
@@ -678,10 +386,5 @@ int main(void)
 	tcase_add_test(waiting, who_leaves_while_held_is_held_no_longer);
 	tcase_add_test(waiting, a_shorter_hold_is_that_of_who_waits_too);
 	tcase_add_test(waiting, with_its_sandbox_it_ends);
-	tcase_add_loop_test(restart, who_says_whom_he_wants_at_the_end_is_let_go, 0, 4);
-	tcase_add_loop_test(restart, it_goes_on_after_a_restart, 0, 2);
-	tcase_add_test(restart, one_that_is_held_is_held_on);
-	tcase_add_test(restart, its_token_goes_along);
-	tcase_add_test(restart, a_published_port_that_is_gone_is_not_taken_for_the_door);
 	return run_suite(suite);
 }
