@@ -34,7 +34,7 @@
 
 enum {
 	PAUSE_MIN_MS = 100,
-	PAUSE_MAX_MS = 3000,
+	PAUSE_MAX_MS = 500, /* a Redis that is back empty has the readers say "not found" until then */
 	STEADY_MS = 10000,  /* after so long without a loss the pauses begin anew */
 	TICK_MS = 500,      /* of the looks at the clock while there is a connection */
 	CHECK_MS = 3000,    /* between two looks at Redis */
