@@ -141,19 +141,27 @@ def test_a_new_certificate_under_load_fails_no_request(host, folder, weftd, door
             poll_until(lambda: load.done > before + 5)  # pylint: disable=cell-var-from-loop
             give(front, folder, issuer)
             assert shown(host) == issuer
-        # A file that is no certificate changes nothing.
-        os.makedirs(f"{folder}/bad/box")
-        for name in ("fullchain.pem", "privkey.pem"):
-            with open(f"{folder}/bad/box/{name}", "w", encoding="ascii") as file:
+        # What is no certificate, has no key, or another's, changes nothing, nor what a restart would read.
+        for name in ("nothing", "another", "missing"):
+            os.makedirs(f"{folder}/{name}/box")
+        for part in ("fullchain.pem", "privkey.pem"):
+            with open(f"{folder}/nothing/box/{part}", "w", encoding="ascii") as file:
                 file.write("nothing\n")
+        for part, issuer in (("fullchain.pem", "second"), ("privkey.pem", "third")):
+            shutil.copy(f"{folder}/{issuer}/box/{part}", f"{folder}/another/box/{part}")
+        shutil.copy(f"{folder}/second/box/fullchain.pem", f"{folder}/missing/box/fullchain.pem")
         env = {**os.environ, "WEFT_DOOR_CERTS": front.certs, "WEFT_DOOR_ADMIN": host.file(f"{front.run}/admin.sock")}
-        done = host.run([f"{FILES}/certbot-hook", f"{folder}/bad/box"], env=env, check=False)
-        assert done.returncode == 1 and "does not take" in done.stderr
+        for name, words in (("nothing", "does not take"), ("another", "did not change"), ("missing", "privkey.pem")):
+            done = host.run([f"{FILES}/certbot-hook", f"{folder}/{name}/box"], env=env, check=False)
+            assert done.returncode == 1 and words in done.stderr, done.stderr
+            assert os.listdir(front.certs) == ["box.pem"] and not os.path.exists(f"{front.certs}.new")
         before = load.done
         poll_until(lambda: load.done > before + 5)
         assert shown(host) == "third"
     finally:
         load.close()
+    front.reload()
+    assert shown(host) == "third"
     # The file in the folder is the last that was given, as a restart reads it.
     give(front, folder, "second")
     front.reload()
