@@ -180,6 +180,15 @@ void health_door_ask(const struct addr *to, const struct health_door_question *q
 	health_door_exchange(&to->any, addr_length(to), text, strlen(text), answer);
 }
 
+void health_door_reach(const struct addr *to, struct health_door_answer *answer)
+{
+	uint64_t deadline = clock_now_us() + (uint64_t)HEALTH_DOOR_ASK_MS * 1000;
+	AUTO_FD int fd = health_door_connect(&to->any, addr_length(to), deadline, answer);
+
+	if (fd >= 0)
+		*answer = (struct health_door_answer){ 0 };
+}
+
 /* Bytes of a PROXY header without addresses and of the request behind it. */
 static size_t health_door_write_knock(const struct health_door_question *question,
 				      char bytes[static HEALTH_DOOR_REQUEST_MAX + 128])

@@ -57,6 +57,9 @@ void health_door_read_answer(const char *text, size_t length, struct health_door
 void health_door_ask(const struct addr *to, const struct health_door_question *question,
 		     struct health_door_answer *answer);
 
+/* Only connects to TO: ANSWER is HEALTH_DOOR_UNREACHED with its error, or HEALTH_DOOR_NOT_ASKED. */
+void health_door_reach(const struct addr *to, struct health_door_answer *answer);
+
 /* Asks weftd itself, by its door socket PATH, for HEALTH_DOOR_ID: its answer is refused as not-found. */
 void health_door_knock(const char *path, struct health_door_answer *answer);
 

@@ -211,9 +211,10 @@ void check_door_answer(const struct health_door_answer *answer, const char *wher
 	    where, health_door_describe(answer, said));
 	if (answer->result == HEALTH_DOOR_UNREACHED) {
 		health_why(finding, "no client gets in there");
-		health_fix(finding,
-			   "systemctl status weft-door; and look whether /etc/weft/door.d has that address, and "
-			   "a firewall lets it through");
+		health_fix(
+		    finding,
+		    "systemctl status weft-door; and look whether /etc/weft/door.env has that address, for https "
+		    "/etc/weft/door.d a link to door-tls.cfg, and a firewall lets it through");
 	} else if (answer->result != HEALTH_DOOR_ANSWERED || answer->status == 503) {
 		health_why(finding, "HAProxy, if it is one, does not reach weftd, or weftd does not answer it");
 		health_fix(finding, "compare WEFT_DOOR_SOCKET in /etc/weft/door.env with [door] socket; the journal of "
