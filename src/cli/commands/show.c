@@ -169,6 +169,14 @@ static unsigned command_show_door_port(const json_t *sandbox)
 	return port > 0 && port <= UINT16_MAX ? (unsigned)port : AGENT_PORT;
 }
 
+/* The agent's port is open also where the others want a token, unless it has a way of its own. */
+static void command_show_add_door_agent(struct table *table, const json_t *door)
+{
+	if (!client_is(door, "public") && !json_object_get(json_object_get(door, "ports"), "49983"))
+		command_show_add_pair(table, "  port 49983", CELL_PLAIN,
+				      "public, for E2B's agent has a token of its own");
+}
+
 /* STATUS is the daemon's; NULL: there is no door, or none that is known of. */
 static void command_show_add_door(struct table *table, const json_t *sandbox, const json_t *status)
 {
@@ -190,6 +198,7 @@ static void command_show_add_door(struct table *table, const json_t *sandbox, co
 			      client_is(door, "public") ? "everybody"
 			      : has_token               ? "those with the token"
 							: "nobody, for it has no token");
+	command_show_add_door_agent(table, door);
 	json_object_foreach(json_object_get(door, "ports"), port, way)
 	{
 		snprintf(name, sizeof(name), "  port %.5s", port);

@@ -67,5 +67,5 @@ enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only
 	if (request->connections_held)
 		return hop_ok(hop, "%" PRIu64 " connection%s held, waiting for the guest", request->connections_held,
 			      request->connections_held == 1 ? "" : "s");
-	return hop_ok(hop, "%s", request->endpoint_count ? "open" : "reached by its host address only");
+	return hop_ok(hop, "%s", request->endpoint_count ? "open" : "reached by its host address, or the front door");
 }
