@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The unit is known by its files, and its processes by their control group, so that no service manager has to be asked. HAProxy without
- * the unit is the door's if its command line names the door's files. Other network namespaces, such as those of containers, may have
- * doors of their own.
+ * the unit is the door's if its command line names the door's files, and not the edge's beside them. Other network namespaces, such as
+ * those of containers, may have doors of their own.
  */
 #include "health/front_door.h"
 
@@ -129,7 +129,8 @@ static void health_door_take_process(struct health_door_proxy *proxy, const stru
 		return;
 	found.of_unit = health_door_is_of_unit(facts, pid);
 	health_door_read_files(pid, found.files, sizeof(found.files));
-	if (!found.of_unit && !strstr(found.files, "/weft/door") && !strstr(found.files, "weft-door"))
+	if (!found.of_unit && ((!strstr(found.files, "/weft/door") && !strstr(found.files, "weft-door")) ||
+			       strstr(found.files, "/edge.cfg")))
 		return;
 	if (!proxy->pid || (found.of_unit && !proxy->of_unit))
 		*proxy = found;

@@ -260,6 +260,12 @@ def test_nobody_is_told(run):
 # ---- TLS ----
 
 
+def test_nobody_at_a_port_for_tls_is_told_as_such(run):
+    done = run("door", "check", "https://localhost:8443")
+    assert done.returncode == FAULT and list(lines(done)) == ["answer"], done.stdout
+    assert lines(done)["answer"][1].endswith("Connection refused") and "door-tls.cfg" in done.stdout
+
+
 def test_a_certificate_is_told_with_its_end(folder, run, serve):
     pem = certificate(folder, "DNS:*.box.example,DNS:localhost")
     serve(8443, certificate=pem)
@@ -358,6 +364,21 @@ def test_a_weftd_that_is_gone_is_found_from_outside(door):
     door.start()
 
 
+def test_an_edge_on_this_host_is_no_door(host, folder, fake, run):
+    os.makedirs(f"{folder}/weft/door")
+    with open(f"{folder}/weft/door/edge.cfg", "w", encoding="ascii") as file:
+        file.write("defaults\n  mode http\n  timeout client 9s\nfrontend edge\n  bind 127.0.0.1:8002\n  http-request return status 200\n")
+    with open(f"{folder}/edge.log", "ab") as log:
+        edge = host.popen(["haproxy", "-db", "-f", f"{folder}/weft/door/edge.cfg"], stdout=log, stderr=log)
+    try:
+        poll_until(lambda: 8002 in {bound.port for bound in host.bound_sockets() if bound.protocol == "tcp"})
+        fake.answers = [answer(200, STATUS)]
+        assert lines(run("door")) == {"door": ("ok", "no front door is in use")}
+    finally:
+        edge.kill()
+        edge.wait()
+
+
 # ---- set and show ----
 
 
@@ -406,5 +427,6 @@ def test_show_has_the_doors_url(fake, run):
     ]
     text = run("show", "a1").stdout
     assert "https://49983-a1.box.example/" in text and "nobody, for it has no token" in text and "port 8080" in text
+    assert ["port", "49983", "public,"] in [line.split()[:3] for line in text.splitlines()], "E2B's agent is open all the same"
     assert "http://localhost:3002/sandbox/a1/49983/" in run("show", "a1").stdout
     assert "49983-a1" not in run("show", "a1").stdout
