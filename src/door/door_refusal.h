@@ -9,8 +9,8 @@
  *	DOOR_GRPC	the same as frames of HTTP/2, for stream 1
  *	DOOR_TCP	none
  *
- * A refused client first gets the greeting; then, at once but for DOOR_GRPC, where door_h2_read() says when, the reply. It is for the
- * client to close then: told of our end as well while it uploads, HAProxy 2.6 may take the reply of HTTP/2 for a fault.
+ * A refused client gets the greeting first. The reply follows at once, to DOOR_GRPC as soon as door_h2_read() says so. After a reply of
+ * HTTP/2 the client closes, and not weftd: HAProxy 2.6 that learns of our end while it uploads may take the reply for a fault.
  */
 
 #include "door/door_request.h"
