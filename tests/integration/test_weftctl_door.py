@@ -398,6 +398,20 @@ def test_set_changes_the_door_port_by_port(fake, run):
     ]
 
 
+def test_register_says_who_may_come_from_the_first_moment_on(fake, run):
+    fake.answers = [answer(200, sandbox())] * 3
+    assert run("register", "a1", "--door", "token", "--door", "closed:81", "--door-token", "y" * 43 + "=").returncode == DONE
+    assert run("register", "a1", "--door", "public").returncode == DONE
+    assert run("register", "a1").returncode == DONE
+    assert [request[2].get("door") for request in fake.requests if request[0] == "PUT"] == [
+        {"public": False, "token_sha256": "y" * 43 + "=", "ports": {"81": "closed"}},
+        {"public": True, "ports": {}},
+        None,
+    ]
+    done = run("register", "a1", "--door", "none:81")
+    assert done.returncode == USAGE and "--door none:81: allowed: public, token and closed:P" in done.stderr
+
+
 @pytest.mark.parametrize("way", ["open", "closed", "none", "public:", "public:0", "token:65536", "closed:http", "publicpublicpublic"])
 def test_set_names_a_way_that_is_none(run, way):
     done = run("set", "a1", "--door", way)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/door_args.h"
 #include "cli/port_args.h"
 #include "cli/sandbox.h"
 #include "cli/value_args.h"
@@ -86,6 +87,24 @@ static int command_register_add_labels(json_t *body, const struct args *args, st
 	return 0;
 }
 
+/* Without these options the body has no door, and weftd's default holds. */
+static int command_register_add_door(json_t *body, const struct args *args, struct err *err)
+{
+	const char *token = cli_args_value(args, "door-token"), *text;
+	json_t *door;
+
+	if (!token && !cli_args_has(args, "door"))
+		return 0;
+	json_object_set_new(body, "door", door = json_pack("{s:{}}", "ports"));
+	for (size_t n = 0; (text = cli_args_value_at(args, "door", n)); n++) {
+		if (cli_door_way(door, text, false, err) < 0)
+			return -1;
+	}
+	if (token)
+		cli_door_token(door, token);
+	return 0;
+}
+
 /* TEXT is a number, or the name of a user, whose own group *GID is then. */
 static int command_register_read_user(const char *text, long *uid, long *gid, struct err *err)
 {
@@ -138,7 +157,8 @@ static json_t *command_register_make_body(const struct args *args, struct err *e
 	const char *name = cli_args_value(args, "name");
 	long port;
 
-	if (command_register_add_ports(body, args, err) < 0 || command_register_add_labels(body, args, err) < 0)
+	if (command_register_add_ports(body, args, err) < 0 || command_register_add_labels(body, args, err) < 0 ||
+	    command_register_add_door(body, args, err) < 0)
 		goto fail;
 	if (name && cli_value_name("--name", name, body, err) < 0)
 		goto fail;

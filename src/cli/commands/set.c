@@ -3,10 +3,10 @@
  * weftctl set: the API replaces labels, bandwidth, limits and door whole, while a person changes one of them. So the sandbox is read, and
  * what it has is sent back with the changes. Two people who do that at once overwrite each other, as with any editor.
  */
-#include "base/addr.h"
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/door_args.h"
 #include "cli/print_text.h"
 #include "cli/value_args.h"
 
@@ -121,43 +121,18 @@ static json_t *command_set_door(json_t *body, const json_t *sandbox)
 	return door;
 }
 
-/* "token", for all ports without a way of their own, or "closed:8080". */
-static int command_set_add_way(json_t *door, const char *text, struct err *err)
-{
-	const char *colon = strchr(text, ':');
-	size_t length = colon ? (size_t)(colon - text) : strlen(text);
-	char way[16];
-	uint16_t port;
-
-	snprintf(way, sizeof(way), "%.*s", (int)length, text);
-	if (length >= sizeof(way) || !cli_args_is_word_of("public token closed none", way))
-		return err_set(err, 0, "--door %s: allowed: public, token, closed:P and none:P", text);
-	if (colon && addr_port_parse(colon + 1, strlen(colon + 1), &port) < 0)
-		return err_set(err, 0, "--door %s: '%s' is no port", text, colon + 1);
-	if (!colon && (strcmp(way, "closed") == 0 || strcmp(way, "none") == 0))
-		return err_set(err, 0, "--door %s: it takes a port: %s:8080", text, way);
-	if (!colon)
-		json_object_set_new(door, "public", json_boolean(strcmp(way, "public") == 0));
-	else if (strcmp(way, "none") == 0)
-		json_object_del(json_object_get(door, "ports"), colon + 1);
-	else
-		json_object_set_new(json_object_get(door, "ports"), colon + 1, json_string(way));
-	return 0;
-}
-
 static int command_set_add_door(json_t *body, const json_t *sandbox, const struct args *args, struct err *err)
 {
 	const char *token = cli_args_value(args, "door-token"), *text;
 	bool wanted = false;
 
 	for (size_t n = 0; (text = cli_args_value_at(args, "door", n)); n++) {
-		if (command_set_add_way(command_set_door(body, sandbox), text, err) < 0)
+		if (cli_door_way(command_set_door(body, sandbox), text, true, err) < 0)
 			return -1;
 		wanted = wanted || strncmp(text, "token", 5) == 0;
 	}
 	if (token)
-		json_object_set_new(command_set_door(body, sandbox), "token_sha256",
-				    strcmp(token, "none") == 0 ? json_null() : json_string(token));
+		cli_door_token(command_set_door(body, sandbox), token);
 	if (wanted && sandbox && !*client_text(json_object_get(body, "door"), "token_sha256"))
 		return err_set(err, 0, "--door token: the sandbox has no token: --door-token SHA256 gives it one");
 	return 0;
