@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/sandbox_name.h"
 #include "cli/child.h"
 #include "health/doctor.h"
 
@@ -41,7 +42,7 @@ static void cli_door_url_complete(struct cli_door_url *url)
 	char port[16] = "";
 
 	url->named = !cli_door_url_has_headers(url->host);
-	snprintf(url->asked, sizeof(url->asked), "%s%s", url->named ? "80-" HEALTH_DOOR_ID "." : "", url->host);
+	snprintf(url->asked, sizeof(url->asked), "%s%s", url->named ? "80-" BASE_NAME_OF_CHECKS "." : "", url->host);
 	if (!usual)
 		snprintf(port, sizeof(port), ":%u", url->port);
 	snprintf(url->field, sizeof(url->field), "%s%s%s%s", ipv6 ? "[" : "", url->asked, ipv6 ? "]" : "", port);
@@ -280,7 +281,7 @@ static void cli_door_client_check_certificate(const struct cli_door_url *url, co
 void cli_door_client_check(const struct cli_door_url *url, struct health_report *report)
 {
 	const struct health_door_question question = {
-		.host = url->field, .id = url->named ? NULL : HEALTH_DOOR_ID, .port = 80, .path = "/"
+		.host = url->field, .id = url->named ? NULL : BASE_NAME_OF_CHECKS, .port = 80, .path = "/"
 	};
 	char request[HEALTH_DOOR_REQUEST_MAX];
 	struct health_door_answer answer = { 0 };

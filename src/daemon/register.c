@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/sandbox_name.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
@@ -276,9 +277,9 @@ void daemon_register(void *context, struct control_request *request)
 	control_reply_concern(request->reply, request->target.id);
 	if (sandbox) {
 		daemon_register_answer_existing(daemon, sandbox, request);
-	} else if (strcmp(request->target.id, SANDBOX_ID_RESERVED) == 0) {
+	} else if (strcmp(request->target.id, BASE_NAME_OF_CHECKS) == 0) {
 		registry_problem_set(&problem, PROBLEM_BAD_REQUEST, "id",
-				     "the id " SANDBOX_ID_RESERVED " is reserved: the door is checked by it");
+				     "the id " BASE_NAME_OF_CHECKS " is reserved: the door is checked by it");
 		control_request_refuse(request, &problem);
 	} else if (daemon->state == DAEMON_STOPPING) {
 		registry_problem_stopping(&problem, "weftd is stopping");

@@ -5,6 +5,7 @@
  */
 #include "forwarder/door_entry.h"
 
+#include "base/sandbox_name.h"
 #include "door/judge.h"
 #include "forwarder/admission.h"
 #include "forwarder/arrival.h"
@@ -15,7 +16,7 @@
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* A client that is on its way in. */
 struct door_entry {
@@ -38,6 +39,17 @@ static bool fwd_door_turn_away(struct door_entry *entry, const struct fwd_route 
 		    F_STR("client", fwd_endpoint_format_client(&request->client, client)),
 		    F_STR("reason", fwd_close_reason_name(reason)));
 	fwd_door_refuse(entry->share->worker, &entry->fd, request->kind, refusal, 0);
+	return false;
+}
+
+/* Health checks come each second and are no client's mistake: they are neither counted nor logged. */
+static bool fwd_door_find_nobody(struct door_entry *entry)
+{
+	const struct door_request *request = entry->request;
+
+	if (strcmp(request->name, BASE_NAME_OF_CHECKS) != 0)
+		return fwd_door_turn_away(entry, NULL, DOOR_REFUSAL_NOT_FOUND, CLOSE_NO_SANDBOX);
+	fwd_door_answer(entry->share->worker, &entry->fd, request->kind, DOOR_REFUSAL_NOT_FOUND, 0);
 	return false;
 }
 
@@ -118,7 +130,7 @@ bool fwd_door_enter(struct endpoint_share *share, const struct door_request *req
 	struct fwd_route *route = fwd_door_table_find(share->worker->forwarder, request->name);
 
 	if (!route)
-		return fwd_door_turn_away(&entry, NULL, DOOR_REFUSAL_NOT_FOUND, CLOSE_NO_SANDBOX);
+		return fwd_door_find_nobody(&entry);
 	pthread_mutex_lock(&route->lock);
 	entry.state = route->state;
 	pthread_mutex_unlock(&route->lock);

@@ -128,14 +128,13 @@ static bool fwd_door_refused_read(struct worker *worker, int fd, enum door_kind 
 	return true;
 }
 
-void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit)
+void fwd_door_answer(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit)
 {
 	char reply[DOOR_REPLY_MAX];
 	size_t greeting = door_refusal_greet(kind, reply);
 
 	fwd_door_refused_send(*fd, reply, greeting);
 	size_t size = door_refusal_write(kind, refusal, limit, reply);
-	fwd_tally_door_refuse(worker->forwarder, refusal);
 	if (size && kind != DOOR_GRPC) {
 		fwd_door_refused_send(*fd, reply, size);
 		shutdown(*fd, SHUT_WR);
@@ -143,6 +142,12 @@ void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum d
 	if (!size || !fwd_door_refused_read(worker, *fd, kind, reply, size))
 		close(*fd);
 	*fd = -1;
+}
+
+void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit)
+{
+	fwd_tally_door_refuse(worker->forwarder, refusal);
+	fwd_door_answer(worker, fd, kind, refusal, limit);
 }
 
 /*

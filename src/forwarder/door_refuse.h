@@ -19,6 +19,9 @@ struct worker;
  */
 void fwd_door_refuse(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit);
 
+/* The same, uncounted: for one who only asks whether somebody answers. */
+void fwd_door_answer(struct worker *worker, int *fd, enum door_kind kind, enum door_refusal refusal, unsigned limit);
+
 /*
  * The reply to the client of CONNECTION, which came through the door, waits for its guest and ends for REASON. False: none, the client
  * goes as others do.

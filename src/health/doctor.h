@@ -39,7 +39,7 @@ void check_leftovers(const struct health_facts *facts, struct health_report *rep
  */
 void check_door_parts(const struct health_facts *facts, struct health_report *report);
 
-/* Judges what the door at WHERE said when it was asked for HEALTH_DOOR_ID; nothing if it was not. */
+/* Judges what the door at WHERE said when it was asked for BASE_NAME_OF_CHECKS; nothing if it was not. */
 void check_door_answer(const struct health_door_answer *answer, const char *where, struct health_report *report);
 
 /* All of them, in that order. */

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 
 static const char right_body[] =
-    "{\"sandboxId\":\"" HEALTH_DOOR_ID "\",\"message\":\"The sandbox was not found\",\"code\":502}";
+    "{\"sandboxId\":\"" BASE_NAME_OF_CHECKS "\",\"message\":\"The sandbox was not found\",\"code\":502}";
 
 enum { RIGHT_STATUS = 502, SOME_PORT = 80 };
 
@@ -221,7 +221,7 @@ static bool health_door_address(const char *path, struct sockaddr_un *to)
 void health_door_knock(const char *path, struct health_door_answer *answer)
 {
 	const struct health_door_question question = {
-		.host = "localhost", .id = HEALTH_DOOR_ID, .port = SOME_PORT, .path = "/"
+		.host = "localhost", .id = BASE_NAME_OF_CHECKS, .port = SOME_PORT, .path = "/"
 	};
 	char bytes[HEALTH_DOOR_REQUEST_MAX + 128] = "";
 	size_t size = health_door_write_knock(&question, bytes);

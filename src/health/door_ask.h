@@ -8,12 +8,11 @@
  */
 
 #include "base/addr.h"
+#include "base/sandbox_name.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define HEALTH_DOOR_ID "weftdoorcheck" /* reserved: no sandbox ever has it */
 
 enum {
 	HEALTH_DOOR_ASK_MS = 2000,     /* patience with one answer */
@@ -60,13 +59,13 @@ void health_door_ask(const struct addr *to, const struct health_door_question *q
 /* Only connects to TO: ANSWER is HEALTH_DOOR_UNREACHED with its error, or HEALTH_DOOR_NOT_ASKED. */
 void health_door_reach(const struct addr *to, struct health_door_answer *answer);
 
-/* Asks weftd itself, by its door socket PATH, for HEALTH_DOOR_ID: its answer is refused as not-found. */
+/* Asks weftd itself, by its door socket PATH, for BASE_NAME_OF_CHECKS: its answer is refused as not-found. */
 void health_door_knock(const char *path, struct health_door_answer *answer);
 
 /* The version "2.6.12" of the HAProxy with the stats socket PATH into TEXT, which stays as it was if that does not tell. */
 void health_door_ask_version(const char *path, char *text, size_t size);
 
-/* Whether ANSWER is the one that a door gives to who asks for HEALTH_DOOR_ID, and weftd to who knocks. */
+/* Whether ANSWER is the one that a door gives to who asks for BASE_NAME_OF_CHECKS, and weftd to who knocks. */
 bool health_door_is_right(const struct health_door_answer *answer);
 bool health_door_is_weftd(const struct health_door_answer *answer);
 

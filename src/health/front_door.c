@@ -7,6 +7,7 @@
 #include "health/front_door.h"
 
 #include "base/cleanup.h"
+#include "base/sandbox_name.h"
 #include "config/config.h"
 #include "health/facts.h"
 
@@ -295,7 +296,7 @@ void health_door_look(struct health_door *door, const struct config *config, con
 void health_door_ask_both(struct health_door *door)
 {
 	static const struct health_door_question question = {
-		.host = "127.0.0.1:3002", .id = HEALTH_DOOR_ID, .port = 80, .path = "/"
+		.host = "127.0.0.1:3002", .id = BASE_NAME_OF_CHECKS, .port = 80, .path = "/"
 	};
 	const struct addr local = addr_from_ipv4(INADDR_LOOPBACK, HEALTH_DOOR_PORT);
 

@@ -62,7 +62,7 @@ struct health_door {
 	struct health_door_holder local, local6; /* of HEALTH_DOOR_PORT on 127.0.0.1 and ::1 */
 	struct health_door_holder node;          /* of HEALTH_DOOR_NODE_PORT */
 	struct health_door_answer knock;         /* of weftd, at its socket */
-	struct health_door_answer answer;        /* of LOCAL, to who asks for HEALTH_DOOR_ID */
+	struct health_door_answer answer;        /* of LOCAL, to who asks for BASE_NAME_OF_CHECKS */
 };
 
 /*

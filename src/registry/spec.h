@@ -132,7 +132,4 @@ const struct addr *registry_spec_port_collision(const struct spec_port *a, const
 #define SANDBOX_ID_PATTERN "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 bool registry_sandbox_id_is_valid(const char *id);
 
-/* By which the door is checked: nobody has it, so it is refused as an id and as a name. */
-#define SANDBOX_ID_RESERVED "weftdoorcheck"
-
 #endif

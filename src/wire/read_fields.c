@@ -2,6 +2,7 @@
 /*
  * Reads JSON into a struct along the table of its fields. Fields that an object does not name keep their value, the default.
  */
+#include "base/sandbox_name.h"
 #include "wire/reading.h"
 
 #include <stdlib.h>
@@ -34,7 +35,7 @@ static int wire_read_name(const struct wire_reader *reader, const struct wire_pl
 		    reader, place,
 		    "\"%s\" is no name: 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or a digit; null for none",
 		    text);
-	if (strcmp(text, SANDBOX_ID_RESERVED) == 0 && !reader->stored)
+	if (strcmp(text, BASE_NAME_OF_CHECKS) == 0 && !reader->stored)
 		return wire_refuse(reader, place, "\"%s\" is reserved: the door is checked by it", text);
 	strcpy(name, text);
 	return 0;

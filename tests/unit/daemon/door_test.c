@@ -65,7 +65,7 @@ END_TEST
 START_TEST(the_reserved_id_is_refused)
 {
 	struct control_reply reply;
-	struct control_request *request = fake_request(&reply, HTTP_PUT, SANDBOX_ID_RESERVED);
+	struct control_request *request = fake_request(&reply, HTTP_PUT, BASE_NAME_OF_CHECKS);
 
 	request->spec = registry_spec_new(weftd.config);
 	daemon_register(&weftd, request);

@@ -88,6 +88,10 @@ START_TEST(an_unknown_sandbox_is_not_found)
 	ask(&flow, "sb-2");
 	expect_reply(&flow, "Weft-Refused: not-found\r\n");
 	ck_assert_uint_eq(stats().refused[DOOR_REFUSAL_NOT_FOUND], 2);
+	/* A health check is no client. */
+	ask(&flow, BASE_NAME_OF_CHECKS);
+	expect_reply(&flow, "Weft-Refused: not-found\r\n");
+	ck_assert_uint_eq(stats().refused[DOOR_REFUSAL_NOT_FOUND], 2);
 	ask_port(&flow, 't', "sb-2", 80, "");
 	expect_reply(&flow, "");
 }
