@@ -297,6 +297,19 @@ def test_guessing_tokens_is_limited_and_shuts_out_nobody_who_was_right(host, wef
     poll_until(lambda: refused(host, "secret", 8080, "-H", "E2b-Traffic-Access-Token: z").status == 403, interval=0.5)
 
 
+def test_a_token_that_a_public_port_took_is_no_known_one(host, weftd, door):
+    """There, nobody looks at it. Each guess would be made at such a port first, and then pass at the others."""
+    daemon = weftd()
+    door(edit={"haproxy.cfg": {"rate(10s)": "rate(1h)", "expire 10s": "expire 1h"}})
+    door.guest(daemon, "secret", {"door": {**SECRET, "ports": {"8080": "public"}}})
+
+    def status(port, token):
+        return refused(host, "secret", port, "-H", f"E2b-Traffic-Access-Token: {token}").status
+
+    assert {status(8080, number) for number in range(40)} == {200}
+    assert [status(8081, number) for number in range(40)] == [403] * 21 + [429] * 19
+
+
 SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: 8080-b1.box.example\r\n\r\n"
 FIRST = "Host: 8080-a1.box.example\r\n"
 # Each reaches one sandbox with one request, or none. {name}: bytes; None: whatever is answered, b1 must not have been asked.
