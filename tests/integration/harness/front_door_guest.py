@@ -13,6 +13,7 @@ import json
 import ssl
 import sys
 from concurrent import futures
+from urllib.parse import unquote
 
 import grpc
 import websockets
@@ -84,7 +85,7 @@ async def one_request(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         return False
     elif words[0] == "says":
-        writer.write(answer(b"own", f"{words[1]} My Own", "text/plain", f"{words[2]}: {words[3]}\r\nServer: guest\r\n"))
+        writer.write(answer(b"own", f"{words[1]} My Own", "text/plain", f"{words[2]}: {unquote(words[3])}\r\nServer: guest\r\n"))
     else:
         if words[0] == "next":
             told += 1
