@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "catalog/adapter.h"
 #include "catalog/credentials.h"
 #include "catalog/lookup.h"
 #include "catalog/reader.h"
@@ -24,7 +25,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <hiredis/adapters/libevent.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -63,7 +63,6 @@ struct catalog_link {
 	bool doomed;
 	redisAsyncContext *context; /* NULL: none */
 	struct catalog_reader guard;
-	void (*add_read)(void *data); /* the adapter's */
 	struct catalog_lookup *lookup;
 	unsigned attempts; /* each takes the next of a name's addresses */
 	unsigned pause_ms;
@@ -165,14 +164,17 @@ static void catalog_link_on_disconnect(const redisAsyncContext *context, int sta
 }
 
 /* After each read: the buffer of an answer that does not end is seen to grow. */
-static void catalog_link_add_read(void *data)
+static void catalog_link_on_reading(void *context)
 {
-	redisLibeventEvents *events = data;
-	struct catalog_link *link = events->context->data;
+	struct catalog_link *link = context;
 
-	link->add_read(data);
 	if (link->context && catalog_reader_check(link->context->c.reader, &link->guard) < 0)
 		catalog_link_doom(link, "not Redis", link->guard.fault);
+}
+
+static void catalog_link_on_starved(void *context)
+{
+	catalog_link_doom(context, "", strerror(ENOMEM));
 }
 
 /* The answer REPLY, for which somebody waits; false: it does not count, because the connection is at its end. */
@@ -296,8 +298,21 @@ static void catalog_link_on_check(redisAsyncContext *context, void *data, void *
 static int catalog_link_command(struct catalog_link *link, redisCallbackFn *done, void *subject, int count,
 				const char *const words[])
 {
-	if (redisAsyncCommandArgv(link->context, done, subject, count, (const char **)words, NULL) != REDIS_OK)
+	const redisCallback *last = link->context->replies.tail;
+	char *command;
+	int length = redisFormatCommandArgv(&command, count, (const char **)words, NULL);
+
+	if (length < 0)
 		return -1;
+	int status = redisAsyncFormattedCommand(link->context, done, subject, command, (size_t)length);
+	redisFreeCommand(command);
+	if (status != REDIS_OK)
+		return -1;
+	/* For want of memory hiredis 0.14 goes on without the command, or without whom it is to answer. The answers would be others'. */
+	if (link->context->replies.tail == last || link->context->c.err) {
+		catalog_link_on_starved(link);
+		return -1;
+	}
 	if (!link->guard.owed++)
 		link->moved_ms = clock_now_ms();
 	return 0;
@@ -351,8 +366,6 @@ static void catalog_link_adopt(struct catalog_link *link, redisAsyncContext *con
 	link->context = context;
 	link->guard = (struct catalog_reader){ 0 };
 	catalog_reader_limit(context->c.reader, &link->guard);
-	link->add_read = context->ev.addRead;
-	context->ev.addRead = catalog_link_add_read;
 	redisAsyncSetDisconnectCallback(context, catalog_link_on_disconnect);
 	redisAsyncSetConnectCallback(context, catalog_link_on_connect);
 	link->state = LINK_CONNECTING;
@@ -364,11 +377,15 @@ static void catalog_link_adopt(struct catalog_link *link, redisAsyncContext *con
 /* HOST is an address. */
 static void catalog_link_open(struct catalog_link *link, const char *host)
 {
-	redisAsyncContext *context =
-	    link->place.is_unix ? redisAsyncConnectUnix(link->place.path) : redisAsyncConnect(host, link->place.port);
-	int attached = context && !context->err ? redisLibeventAttach(context, link->base) : REDIS_ERR;
+	const struct catalog_adapter_owner owner = { .reading = catalog_link_on_reading,
+						     .starved = catalog_link_on_starved,
+						     .context = link };
+	redisAsyncContext *context = NULL;
 
-	if (attached == REDIS_OK) {
+	if (catalog_adapter_is_ready())
+		context = link->place.is_unix ? redisAsyncConnectUnix(link->place.path)
+					      : redisAsyncConnect(host, link->place.port);
+	if (context && !context->err && catalog_adapter_attach(context, link->base, &owner) == 0) {
 		catalog_link_adopt(link, context);
 		return;
 	}
@@ -487,6 +504,7 @@ void catalog_link_free(struct catalog_link *link)
 	if (link->doom)
 		event_free(link->doom);
 	catalog_credentials_clear(&link->credentials);
+	catalog_adapter_release();
 	free(link);
 }
 

@@ -14,9 +14,10 @@ import subprocess
 
 import pytest
 
+from harness import faults
 from harness.daemon import SANITIZER_OPTIONS, build_dir
 from harness.redis import FakeRedis, awaited
-from harness.wait import PATIENCE, Lines
+from harness.wait import PATIENCE, Lines, poll_until
 
 PREFIX = "sandbox:catalog:"
 CATALOG = {"redis": "127.0.0.1:6379", "address": "192.0.2.7", "host_id": "host-a"}
@@ -400,3 +401,29 @@ def test_a_redis_that_is_of_no_use_is_left_and_tried_again(faked, error):
     awaited(lambda: faked.fake.connections > connections, "another connection")
     faked.fake.answer = good
     await_state(faked, error=None, published=2, pending=0)
+
+
+@pytest.mark.parametrize("chance", [0.05, 0.3, 1.0])
+def test_a_shortage_of_memory_ends_the_connection_and_nothing_else(redis, weftd, folder, chance):
+    """hiredis 0.14 takes some of its allocations for granted: at the start of a connection, at its end, and in between."""
+    with contextlib.closing(faults.Faults(folder)) as shorted:
+        daemon = weftd({"catalog": {**CATALOG, "ttl": "3s"}}, run=False)
+        shorted.prepare(daemon)
+        daemon.start()
+        names = [f"a{number}" for number in range(20)]
+        for name in names:
+            daemon.api.register(name)
+        await_state(daemon, up=True, published=len(names))
+        pid = daemon.process.pid
+
+        def met_it():
+            assert daemon.process.poll() is None, daemon.process.returncode
+            redis("CLIENT", "KILL", "TYPE", "normal")
+            return shorted.met(faults.MEMORY) > 60
+
+        with shorted.on(faults.MEMORY, chance):
+            poll_until(met_it, interval=0.05)
+        await_state(daemon, up=True, published=len(names))
+        assert daemon.process.pid == pid
+        for name in names:
+            daemon.api.unregister(name)
