@@ -49,6 +49,7 @@ def echo(forwarder, sandbox, guest):
     one = guest("ns-1")
     forwarder.tell("up a1 1")
     server = one.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # a burst waits there until it is answered
     server.bind(("", 5300))
     echoing = Echo(server)
 
@@ -133,8 +134,7 @@ def test_a_burst_arrives_whole(host, forwarder, echo):
     before = echo.client
     with client(host, "127.0.0.1", 5353) as one:
         one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
-        one.send(b"quiet")
-        poll_until(lambda: echo.client != before)
+        poll_until(lambda: one.send(b"quiet") and echo.client != before)
         with stopped(forwarder.pid):
             for number in range(500):
                 echo.server.sendto(f"{number:04}".encode() + b"x" * 1000, echo.client)
