@@ -3,10 +3,10 @@
  * The ground below the states: one function changes a connection's state, and its events and its timer go to the state's
  * operations.
  *
- * A socket is watched once, edge-triggered: nothing is ever re-armed. The peer's flags keep what an edge announced until the
- * socket has nothing more. The client's socket is watched only when the server has answered, or does not answer at once. Most
- * servers answer within less time than the client needs for its first bytes, and the client's events meanwhile would wake the
- * worker for nothing.
+ * A socket is watched once, edge-triggered, and only a client of the door is watched anew, once (stream.h). The peer's flags keep
+ * what an edge announced until the socket has nothing more. The client's socket is watched only when the server has answered, or
+ * does not answer at once. Most servers answer within less time than the client needs for its first bytes, and the client's events
+ * meanwhile would wake the worker for nothing.
  */
 #include "forwarder/connection.h"
 
@@ -92,12 +92,22 @@ static void fwd_connection_on_event(struct poll_source *source, uint32_t events)
 
 int fwd_connection_watch(struct connection *connection, struct peer *peer)
 {
+	/* A client of the door has a unix socket. */
+	bool deaf = connection->endpoint->door && peer->which == CLIENT && peer->writable;
+	struct poller *poller = connection->worker->poller;
+	int status;
+
 	if (peer->watched)
 		return 0;
 	peer->source.happened = fwd_connection_on_event;
-	if (fwd_poller_add_edges(connection->worker->poller, peer->fd, &peer->source) < 0)
+	if (deaf)
+		status = fwd_poller_add_deaf(poller, peer->fd, &peer->source);
+	else
+		status = fwd_poller_add_edges(poller, peer->fd, &peer->source);
+	if (status < 0)
 		return -1;
 	peer->watched = true;
+	peer->deaf = deaf;
 	return 0;
 }
 

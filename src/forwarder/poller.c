@@ -16,6 +16,8 @@
 
 enum { BATCH = 256 };
 
+static const uint32_t EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+
 struct poller {
 	int fd;
 	int count; /* found */
@@ -62,7 +64,19 @@ static int fwd_poller_add(struct poller *poller, int fd, uint32_t events, struct
 
 int fwd_poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
 {
-	return fwd_poller_add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
+	return fwd_poller_add(poller, fd, EDGES, source);
+}
+
+int fwd_poller_add_deaf(struct poller *poller, int fd, struct poll_source *source)
+{
+	return fwd_poller_add(poller, fd, EDGES & ~EPOLLOUT, source);
+}
+
+int fwd_poller_hear_room(struct poller *poller, int fd, struct poll_source *source)
+{
+	struct epoll_event event = { .events = EDGES, .data.ptr = source };
+
+	return epoll_ctl(poller->fd, EPOLL_CTL_MOD, fd, &event);
 }
 
 int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *source)

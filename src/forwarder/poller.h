@@ -27,6 +27,14 @@ void fwd_poller_free(struct poller *poller);
  */
 int fwd_poller_add_edges(struct poller *poller, int fd, struct poll_source *source);
 
+/*
+ * The same, but for room to write, of which SOURCE is not told before fwd_poller_hear_room(): that tells it at once if there is
+ * room already. A unix socket announces room each time that its peer has read, full or not (sock_def_write_space() of TCP
+ * waits for a full one). 0, or -1 with errno.
+ */
+int fwd_poller_add_deaf(struct poller *poller, int fd, struct poll_source *source);
+int fwd_poller_hear_room(struct poller *poller, int fd, struct poll_source *source);
+
 /* Notifies SOURCE for as long as FD is readable. 0, or -1 with errno. */
 int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *source);
 

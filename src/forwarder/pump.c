@@ -76,6 +76,20 @@ static void fwd_pump_taken(struct work *work, size_t size)
 
 /* ---- Writing ---- */
 
+/* The receiver takes no more: its socket says when there is room again. */
+static enum result fwd_pump_note_full(const struct work *work)
+{
+	struct peer *to = work->to;
+
+	to->writable = false;
+	if (!to->deaf)
+		return RESULT_WAIT;
+	if (fwd_poller_hear_room(work->connection->worker->poller, to->fd, &to->source) < 0)
+		return fwd_pump_end_by_error(work->connection, to, errno);
+	to->deaf = false;
+	return RESULT_WAIT;
+}
+
 static enum result fwd_pump_flush_pipe(struct work *work)
 {
 	struct pipe *pipe = &work->stream->pipe;
@@ -84,10 +98,8 @@ static enum result fwd_pump_flush_pipe(struct work *work)
 		ssize_t moved =
 		    splice(pipe->read_fd, NULL, work->to->fd, NULL, pipe->filled, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-		if (moved < 0 && errno == EAGAIN) {
-			work->to->writable = false;
-			return RESULT_WAIT;
-		}
+		if (moved < 0 && errno == EAGAIN)
+			return fwd_pump_note_full(work);
 		if (moved < 0)
 			return fwd_pump_end_by_error(work->connection, work->to, errno);
 		pipe->filled -= (size_t)moved;
@@ -104,10 +116,8 @@ static enum result fwd_pump_flush_rest(struct work *work)
 		ssize_t sent = send(work->to->fd, stream->rest + stream->rest_at, stream->rest_size - stream->rest_at,
 				    MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (sent < 0 && errno == EAGAIN) {
-			work->to->writable = false;
-			return RESULT_WAIT;
-		}
+		if (sent < 0 && errno == EAGAIN)
+			return fwd_pump_note_full(work);
 		if (sent < 0)
 			return fwd_pump_end_by_error(work->connection, work->to, errno);
 		stream->rest_at += (uint32_t)sent;
@@ -139,8 +149,9 @@ static enum result fwd_pump_send_buffer(struct work *work, size_t size)
 		ssize_t sent = send(work->to->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (sent < 0 && errno == EAGAIN) {
-			work->to->writable = false;
-			return fwd_pump_keep_rest(work, data, size);
+			enum result result = fwd_pump_keep_rest(work, data, size);
+
+			return result == RESULT_CLOSED ? result : fwd_pump_note_full(work);
 		}
 		if (sent < 0)
 			return fwd_pump_end_by_error(work->connection, work->to, errno);

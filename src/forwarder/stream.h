@@ -26,7 +26,10 @@ static inline enum which fwd_guest_end(enum fwd_direction direction)
 	return direction == DIRECTION_OUT ? CLIENT : SERVER;
 }
 
-/* One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is ever re-armed. */
+/*
+ * One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is re-armed. Only a unix socket
+ * is watched for room from the first time that it is full.
+ */
 struct peer {
 	struct poll_source source;
 	int fd; /* -1: none */
@@ -35,6 +38,7 @@ struct peer {
 	bool writable : 1; /* not known to be full */
 	bool ended : 1;    /* its FIN was read */
 	bool watched : 1;
+	bool deaf : 1;    /* watched, but not for room: it never was full */
 	bool special : 1; /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
 	bool resets : 1;  /* it is ready for a handover: closed as it is, it sends a reset */
 	uint64_t cookie;  /* SO_COOKIE; 0: not asked for yet */
