@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Layout: 12 bytes of signature, version and command, family and transport, the length of what follows in network order; then the block
- * of addresses that the family says, and TLVs (a type, a length of 16 bits, as many bytes) to the last byte.
+ * The layout is in base/proxy_v2.h.
  *
  * HAProxy alone is to connect here, so whatever it would not write is refused: each connection that comes through has one reading, and a
  * request that somebody smuggled into a field is none. TLVs of other types are passed over, for they are an administrator's to add.
@@ -9,25 +8,11 @@
 #include "door/door_request.h"
 
 #include "base/base64.h"
+#include "base/proxy_v2.h"
 
 #include <string.h>
 
-enum {
-	VERSION_AT = 12, /* and the command, in the lower four bits */
-	FAMILY_AT = 13,  /* and the transport */
-	LENGTH_AT = 14,
-	VERSION_2 = 0x2,
-	COMMAND_PROXY = 0x1,
-	UNSPECIFIED = 0x00,
-	STREAM_OVER_IPV4 = 0x11,
-	STREAM_OVER_IPV6 = 0x21,
-	STREAM_OVER_UNIX = 0x31,
-	TLV_HEAD_SIZE = 3,
-	TYPE_UNIQUE_ID = 0x05,
-	UNIQUE_ID_MAX = 128,
-};
-
-static const uint8_t signature[12] = { '\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
+enum { UNIQUE_ID_MAX = 128 };
 
 /* Bytes that are still to be read. */
 struct door_cursor {
@@ -48,13 +33,13 @@ static int door_request_fault(const char **fault, const char *text)
 
 size_t door_request_size(const uint8_t head[static DOOR_HEAD_SIZE], const char **fault)
 {
-	size_t size = DOOR_HEAD_SIZE + (size_t)door_request_number(head + LENGTH_AT);
+	size_t size = DOOR_HEAD_SIZE + (size_t)door_request_number(head + PROXY_V2_LENGTH_AT);
 
-	if (memcmp(head, signature, sizeof(signature)) != 0) {
+	if (memcmp(head, PROXY_V2_SIGNATURE, PROXY_V2_SIGNATURE_SIZE) != 0) {
 		*fault = "it does not begin with a header of the PROXY protocol, version 2";
 		return 0;
 	}
-	if (head[VERSION_AT] >> 4 != VERSION_2) {
+	if (head[PROXY_V2_VERSION_AT] >> 4 != PROXY_V2_VERSION) {
 		*fault = "its header is of another version of the PROXY protocol than 2";
 		return 0;
 	}
@@ -69,13 +54,13 @@ size_t door_request_size(const uint8_t head[static DOOR_HEAD_SIZE], const char *
 static int door_request_address_size(uint8_t family)
 {
 	switch (family) {
-	case UNSPECIFIED:
+	case PROXY_V2_UNSPECIFIED:
 		return 0;
-	case STREAM_OVER_IPV4:
+	case PROXY_V2_STREAM_IPV4:
 		return 2 * 4 + 2 * 2;
-	case STREAM_OVER_IPV6:
+	case PROXY_V2_STREAM_IPV6:
 		return 2 * 16 + 2 * 2;
-	case STREAM_OVER_UNIX:
+	case PROXY_V2_STREAM_UNIX:
 		return 2 * 108;
 	}
 	return -1;
@@ -86,15 +71,15 @@ static void door_request_read_client(uint8_t family, const uint8_t *block, struc
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-	if (family == STREAM_OVER_IPV4) {
+	if (family == PROXY_V2_STREAM_IPV4) {
 		client->in.sin_family = AF_INET;
 		memcpy(&client->in.sin_addr, block, 4);
 		memcpy(&client->in.sin_port, block + 8, 2);
-	} else if (family == STREAM_OVER_IPV6 && memcmp(block, mapped, sizeof(mapped)) == 0) {
+	} else if (family == PROXY_V2_STREAM_IPV6 && memcmp(block, mapped, sizeof(mapped)) == 0) {
 		client->in.sin_family = AF_INET;
 		memcpy(&client->in.sin_addr, block + sizeof(mapped), 4);
 		memcpy(&client->in.sin_port, block + 32, 2);
-	} else if (family == STREAM_OVER_IPV6) {
+	} else if (family == PROXY_V2_STREAM_IPV6) {
 		client->in6.sin6_family = AF_INET6;
 		memcpy(&client->in6.sin6_addr, block, 16);
 		memcpy(&client->in6.sin6_port, block + 32, 2);
@@ -106,20 +91,20 @@ static int door_request_find_id(struct door_cursor tlvs, struct door_cursor *id,
 {
 	*id = (struct door_cursor){ 0 };
 	while (tlvs.left) {
-		if (tlvs.left < TLV_HEAD_SIZE)
+		if (tlvs.left < PROXY_V2_TLV_HEAD_SIZE)
 			return door_request_fault(fault, "a TLV of its header is cut");
 
 		uint8_t type = tlvs.at[0];
 		size_t size = door_request_number(tlvs.at + 1);
 
-		if (size > tlvs.left - TLV_HEAD_SIZE)
+		if (size > tlvs.left - PROXY_V2_TLV_HEAD_SIZE)
 			return door_request_fault(fault, "a TLV of its header is cut");
-		if (type == TYPE_UNIQUE_ID && id->at)
+		if (type == PROXY_V2_UNIQUE_ID && id->at)
 			return door_request_fault(fault, "its header has two unique ids");
-		if (type == TYPE_UNIQUE_ID)
-			*id = (struct door_cursor){ tlvs.at + TLV_HEAD_SIZE, size };
-		tlvs.at += TLV_HEAD_SIZE + size;
-		tlvs.left -= TLV_HEAD_SIZE + size;
+		if (type == PROXY_V2_UNIQUE_ID)
+			*id = (struct door_cursor){ tlvs.at + PROXY_V2_TLV_HEAD_SIZE, size };
+		tlvs.at += PROXY_V2_TLV_HEAD_SIZE + size;
+		tlvs.left -= PROXY_V2_TLV_HEAD_SIZE + size;
 	}
 	if (!id->at)
 		return door_request_fault(fault, "its header has no unique id");
@@ -193,13 +178,13 @@ static int door_request_read_id(struct door_cursor text, struct door_request *re
 
 int door_request_read(const uint8_t *header, size_t size, struct door_request *request, const char **fault)
 {
-	uint8_t family = header[FAMILY_AT];
+	uint8_t family = header[PROXY_V2_FAMILY_AT];
 	int address_size = door_request_address_size(family);
 	struct door_cursor rest = { header + DOOR_HEAD_SIZE, size - DOOR_HEAD_SIZE };
 	struct door_cursor id;
 
 	memset(request, 0, sizeof(*request));
-	if ((header[VERSION_AT] & 0xf) != COMMAND_PROXY)
+	if ((header[PROXY_V2_VERSION_AT] & 0xf) != PROXY_V2_COMMAND_PROXY)
 		return door_request_fault(fault, "its header is for no client: its command is not PROXY");
 	if (address_size < 0)
 		return door_request_fault(fault, "its header is for another kind of connection than a stream");

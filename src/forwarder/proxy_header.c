@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Layout: 12 bytes of signature, version and command, family and transport, length of what follows, then the addresses and
- * ports in network order. Values of a type, a length of 16 bits and as many bytes may follow.
- */
+/* What is written is laid out in base/proxy_v2.h. */
 #include "forwarder/proxy_header.h"
+
+#include "base/proxy_v2.h"
 
 #include <arpa/inet.h>
 #include <string.h>
-
-enum {
-	VERSION_2_PROXY = 0x21,
-	STREAM_OVER_IPV4 = 0x11,
-	STREAM_OVER_IPV6 = 0x21,
-	TYPE_UNIQUE_ID = 0x05,
-	TYPE_SANDBOX_NAME = 0xe0,
-	LENGTH_AT = 14,
-	ADDRESSES_AT = 16,
-};
-
-static const char signature[12] = { '\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
 
 static char *fwd_proxy_header_put(char *at, const void *bytes, size_t size)
 {
@@ -37,10 +24,10 @@ size_t fwd_proxy_header_write(const struct addr *client, const struct addr *list
 			      char header[static PROXY_HEADER_MAX])
 {
 	bool ipv6 = client->any.sa_family == AF_INET6;
-	char *at = fwd_proxy_header_put(header, signature, sizeof(signature));
+	char *at = fwd_proxy_header_put(header, PROXY_V2_SIGNATURE, PROXY_V2_SIGNATURE_SIZE);
 
-	*at++ = VERSION_2_PROXY;
-	*at++ = ipv6 ? STREAM_OVER_IPV6 : STREAM_OVER_IPV4;
+	*at++ = PROXY_V2_VERSION << 4 | PROXY_V2_COMMAND_PROXY;
+	*at++ = ipv6 ? PROXY_V2_STREAM_IPV6 : PROXY_V2_STREAM_IPV4;
 	at = fwd_proxy_header_put16(at, ipv6 ? 36 : 12);
 	if (ipv6) {
 		at = fwd_proxy_header_put(at, &client->in6.sin6_addr, sizeof(client->in6.sin6_addr));
@@ -65,10 +52,10 @@ static char *fwd_proxy_header_put_text(char *at, uint8_t type, const char *text)
 
 size_t fwd_proxy_header_add_sandbox(char header[static PROXY_HEADER_MAX], size_t size, const char *id, const char *name)
 {
-	char *at = fwd_proxy_header_put_text(header + size, TYPE_UNIQUE_ID, id);
+	char *at = fwd_proxy_header_put_text(header + size, PROXY_V2_UNIQUE_ID, id);
 
 	if (name[0])
-		at = fwd_proxy_header_put_text(at, TYPE_SANDBOX_NAME, name);
-	fwd_proxy_header_put16(header + LENGTH_AT, (uint16_t)(at - header - ADDRESSES_AT));
+		at = fwd_proxy_header_put_text(at, PROXY_V2_SANDBOX_NAME, name);
+	fwd_proxy_header_put16(header + PROXY_V2_LENGTH_AT, (uint16_t)(at - header - PROXY_V2_HEAD_SIZE));
 	return (size_t)(at - header);
 }

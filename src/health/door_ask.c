@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/proxy_v2.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -193,19 +194,21 @@ void health_door_reach(const struct addr *to, struct health_door_answer *answer)
 static size_t health_door_write_knock(const struct health_door_question *question,
 				      char bytes[static HEALTH_DOOR_REQUEST_MAX + 128])
 {
-	static const char head[] =
-	    "\r\n\r\n\0\r\nQUIT\n\x21\0\0"; /* signature, PROXY, family unspecified, length's high byte */
+	char *tlv = bytes + PROXY_V2_HEAD_SIZE, *request;
 	char wanted[96];
-
 	int length = snprintf(wanted, sizeof(wanted), "h/%s/%u/", question->id, question->port);
-	memcpy(bytes, head, 15);
-	bytes[15] = (char)(length + 3);
-	bytes[16] = 0x05; /* PP2_TYPE_UNIQUE_ID */
-	bytes[17] = 0;
-	bytes[18] = (char)length;
-	memcpy(bytes + 19, wanted, (size_t)length);
-	health_door_request(question, bytes + 19 + length);
-	return 19 + (size_t)length + strlen(bytes + 19 + length);
+
+	memset(bytes, 0, PROXY_V2_HEAD_SIZE + PROXY_V2_TLV_HEAD_SIZE);
+	memcpy(bytes, PROXY_V2_SIGNATURE, PROXY_V2_SIGNATURE_SIZE);
+	bytes[PROXY_V2_VERSION_AT] = PROXY_V2_VERSION << 4 | PROXY_V2_COMMAND_PROXY;
+	bytes[PROXY_V2_FAMILY_AT] = PROXY_V2_UNSPECIFIED;
+	bytes[PROXY_V2_LENGTH_AT + 1] = (char)(PROXY_V2_TLV_HEAD_SIZE + length);
+	tlv[0] = PROXY_V2_UNIQUE_ID;
+	tlv[2] = (char)length;
+	memcpy(tlv + PROXY_V2_TLV_HEAD_SIZE, wanted, (size_t)length);
+	request = tlv + PROXY_V2_TLV_HEAD_SIZE + length;
+	health_door_request(question, request);
+	return (size_t)(request - bytes) + strlen(request);
 }
 
 /* False: PATH is too long for one. */
