@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_SOCK_LIST_H
+#define WEFT_KERNEL_SOCK_LIST_H
+
+/*
+ * TCP sockets of the home namespace by where they are connected to, from one dump for each family, in which the kernel leaves out
+ * most others. Clients of 10.11.0.7 by an IPv6 socket (::ffff:10.11.0.7) are among them. Any thread.
+ */
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+struct kern_sock_filter {
+	const uint32_t *dest_ips; /* host order; those of one destination at least */
+	size_t dest_count;
+	uint16_t dest_port; /* host order; 0: any */
+	/* A map of kern_loopback_origins(), the caller's to keep open meanwhile; 0 or less: what a socket had asked for is not told. */
+	int origins;
+	/* Only those that had asked for it, which takes ORIGINS; NULL: all. */
+	const struct addr *asked;
+};
+
+struct kern_sock {
+	uint32_t dest_ip; /* host order */
+	uint16_t dest_port;
+	struct addr local; /* what the network sees; IPv4 */
+	bool led;          /* it asked for ASKED, and was led here */
+	struct addr asked; /* the loopback address, as the client wrote it but for a mapped one, which is IPv4 here */
+	bool connecting;   /* not connected yet */
+	bool closing;      /* one side has ended, or both */
+	bool has_counts;   /* the kernel told what follows */
+	uint64_t sent;     /* bytes that the destination has acknowledged */
+	uint64_t received; /* bytes of the destination */
+	uint64_t since_ns; /* CLOCK_MONOTONIC of connect(); 0: unknown (not led) */
+	uint32_t uid;
+};
+
+/*
+ * Calls FOUND for each socket that FILTER lets pass: not for those that listen or are long gone (TIME-WAIT). 0, or -1 with ERR; FOUND
+ * may have been called for some by then. EINTR: the list changed under the dump; ask again.
+ */
+int kern_sock_list_to(const struct kern_sock_filter *filter, void (*found)(void *context, const struct kern_sock *sock),
+		      void *context, struct err *err);
+
+/*
+ * Ends these sockets: their owners read ECONNABORTED at once, and the destination gets a reset. *COUNT: how many; may be NULL. A kernel
+ * without SOCK_DESTROY is no error, and ends none. 0, or -1 with ERR.
+ */
+int kern_sock_kill_to(const struct kern_sock_filter *filter, size_t *count, struct err *err);
+
+#endif
