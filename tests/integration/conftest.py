@@ -17,6 +17,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     door      door() starts the front door, HAProxy with weft's files, over the daemon's socket; door.guest(id, {...}) makes a sandbox with
               the servers of harness/front_door_guest.py in it
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
+    cgroup    the test and what it starts are in a cgroup of their own, and the host has a bpffs: the daemon may put its programs there
     folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
 """
 
@@ -27,6 +28,7 @@ import zlib
 
 import pytest
 
+from harness.cgroup import Cgroup
 from harness.daemon import Weftd, build_dir
 from harness.front_door import Door, Programs
 from harness.forwarder import Forwarder, Sandbox
@@ -66,6 +68,14 @@ def folder():
 @pytest.fixture
 def host():
     made = Host()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cgroup(host):
+    """Name it before `weftd`, so that it outlives the daemons."""
+    made = Cgroup(host)
     yield made
     made.close()
 

@@ -6,14 +6,17 @@ import os
 import subprocess
 from collections import Counter
 
+from .cgroup import BPFFS, pins
 from .netns import Namespace
 from .wait import PATIENCE, Lines, poll_until
 
-# Private propagation: only processes of this "host" see its mounts under /run/netns.
-_HOLDER = """
+# Private propagation: only processes of this "host" see its mounts under /run/netns. The machine's bpffs is hidden, and without one weftd
+# attaches no programs to the cgroup of all its processes; harness.cgroup has another.
+_HOLDER = f"""
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run/netns
 mount -t tmpfs -o mode=755 tmpfs /run/weft
+! mountpoint -q {BPFFS} || mount -t tmpfs tmpfs {BPFFS}
 ip link set lo up
 echo ready
 exec cat >/dev/null
@@ -142,6 +145,7 @@ class Host(Namespace):
             "neighbours": self.output(["ip", "neigh", "show", "nud", "permanent"]).splitlines(),
             "nft": self.nft().splitlines(),
             "mounts": mounts,
+            "pins": pins(self),
             "processes": self.processes(),
         }
 
