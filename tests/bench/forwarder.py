@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from harness.daemon import build_dir
 from harness.wait import Lines, TimedOut, poll_until
 
+import loopback
 from measure import PIPE_KIB, LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
-from peers import HTTP, LATE, MOVABLE, PEERS, SINK, SOURCE, KernelDnat, Weft
+from peers import HTTP, LATE, MOVABLE, PEERS, SINK, SOURCE, KernelDnat, Weft, WeftKernel
 from results import Results
 from topology import Bench, TapGuest, VethGuest
 
@@ -34,14 +35,18 @@ class Plan:
     idle: int  # connections whose memory is measured
     idle_rounds: int
     held: int  # clients held, one after the other
+    connects: int  # calls of connect() in a measurement
+    losses: int  # of a carrier
 
     @classmethod
     def full(cls):
-        return cls(rounds={"tap": 5, "veth": 2}, seconds=0.6, idle=2000, idle_rounds=3, held=30)
+        rounds = {"tap": 5, loopback.KIND: 9, "veth": 2}
+        return cls(rounds=rounds, seconds=0.6, idle=2000, idle_rounds=3, held=30, connects=1_000_000, losses=30)
 
     @classmethod
     def quick(cls):
-        return cls(rounds={"tap": 2}, seconds=0.25, idle=400, idle_rounds=1, held=5)
+        rounds = {"tap": 2, loopback.KIND: 3}
+        return cls(rounds=rounds, seconds=0.25, idle=400, idle_rounds=1, held=5, connects=200_000, losses=5)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ def measure_load(forwarder, kind_of_load, amount):
     per_stream = int(amount / kind_of_load.at_once) if kind_of_load.unit == 1e9 else amount
     before = processes.cpu_seconds() if processes else 0
     head = forwarder.load_head(kind_of_load.port)
-    seen = load(forwarder.host, kind_of_load.mode, forwarder.address(kind_of_load.port), per_stream, kind_of_load.at_once, head=head)
+    with forwarder.clients():
+        seen = load(forwarder.host, kind_of_load.mode, forwarder.address(kind_of_load.port), per_stream, kind_of_load.at_once, head=head)
     moved = seen.get("bytes", seen.get("done", 0))
     if not moved or seen.get("failed"):
         raise LoadFailed(f"{int(moved)} done, {int(seen.get('failed', 0))} failed")
@@ -271,10 +277,9 @@ def run(plan, say):
     """Runs all measurements. Returns (results, {forwarder: its setup})."""
     results = Results()
     raise_descriptor_limit()
-    bench = Bench()
+    bench = Bench(loopback=True)
     try:
-        loopback = serve_on_loopback(bench)
-        bench.on_close(loopback)
+        bench.on_close(serve_on_loopback(bench))
         body = {"ports": [HTTP, SINK, SOURCE, LATE], "ready_port": HTTP}
         guest = TapGuest(bench, "tap", body, SERVERS)
         bench.weftd.api.wait("tap", "ready")
@@ -282,6 +287,7 @@ def run(plan, say):
         run_idle(plan, bench, guest.sandbox, results, say)
         run_held(plan, bench, results, say)
         notes = run_kind(plan, bench, guest, results, say)
+        loopback.run(run_rounds, plan, bench, guest, results, say)
         if "veth" in plan.rounds:
             say("behind a veth")
             guest = VethGuest(bench, "veth", body, SERVERS)
@@ -296,7 +302,7 @@ def run_kind(plan, bench, guest, results, say):
     forwarders = []
     kinds = [(make, "host") for make in (Weft, *PEERS, KernelDnat)]
     if guest.kind == "tap":
-        kinds += [(make, "inside") for make in MOVABLE]
+        kinds += [(WeftKernel, "host"), *((make, "inside") for make in MOVABLE)]
     try:
         for make, path in kinds:
             forwarder = make(bench, guest.sandbox, path)

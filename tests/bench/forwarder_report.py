@@ -3,13 +3,13 @@
 
 from forwarder import LOADS
 from measure import median, spread
-from peers import INSIDE, MOVABLE, PEERS, Weft, KernelDnat
+from peers import INSIDE, MOVABLE, PEERS, Weft, WeftKernel, KernelDnat
 from report import Goal, figure, table
 
 _DNAT = KernelDnat.name
 _PEERS = tuple(peer.name for peer in PEERS)
 _INSIDE = tuple(peer.name + INSIDE for peer in MOVABLE)
-_ORDER = (Weft.name, *_PEERS, _DNAT, *_INSIDE)
+_ORDER = (Weft.name, WeftKernel.name, *_PEERS, _DNAT, *_INSIDE)
 
 # The loads whose processor time is compared. Where one connection is served at a time, wake-ups make up all of the cost.
 _COSTS = ("down 1", "down 8", "up 1", "up 8", "requests 16", "requests 256", "connections")

@@ -18,6 +18,8 @@ import fabric
 import fabric_report
 import forwarder
 import forwarder_report
+import loopback
+import loopback_report
 import pool
 import pool_report
 import report
@@ -36,6 +38,10 @@ def run_forwarder(options):
     results, notes = forwarder.run(plan, say)
     goals, inside, parts, panels = [], [], [], []
     for kind, values in results.values.items():
+        if kind == loopback.KIND:
+            goals += loopback_report.goals_of(values)
+            parts.append(loopback_report.text_of(values))
+            continue
         goals += forwarder_report.goals_of(kind, values)
         inside += forwarder_report.beside_inside(kind, values)
         parts.append(forwarder_report.text_of(kind, values))

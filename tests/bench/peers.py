@@ -7,11 +7,13 @@ does: HAProxy by its `namespace` keyword; nginx and systemd-socket-proxyd run th
 them. This shortens the path, and costs a process, or a line of configuration, for each sandbox.
 """
 
+import contextlib
 import os
 import resource
 import subprocess
 
 from harness.api import endpoint_port
+from harness.cgroup import real_ends
 from harness.wait import poll_until
 
 from measure import Processes, terminate
@@ -59,6 +61,10 @@ class Forwarder:
 
     def listen_ports(self):
         return [self.listen_port(port) for port in GUEST_PORTS]
+
+    def clients(self):
+        """The context in which its clients are started."""
+        return contextlib.nullcontext()
 
     def load_head(self, guest_port):  # pylint: disable=unused-argument
         """What a client has to add to the heads of its requests."""
@@ -123,6 +129,31 @@ class Weft(Forwarder):
 
     def note(self):
         return "weftd with its defaults, a published port for each of the guest's"
+
+
+class WeftKernel(Weft):
+    """The same ports of the same daemon. Only the clients differ: they are in the cgroup that has weft's programs."""
+
+    name = "weft, kernel"
+
+    def start(self):
+        for port in (HTTP, SINK, SOURCE):
+            with self.host.connect("127.0.0.1", int(self.address(port).rsplit(":", 1)[1])):
+                poll_until(lambda: self._path(port) == "kernel", 10, what=f"the kernel's path to port {port}")  # pylint: disable=W0640
+            with self.clients(), self.host.connect("127.0.0.1", int(self.address(port).rsplit(":", 1)[1])) as client:
+                ends = real_ends(self.host, client)
+            if ends.other != (self.sandbox["host_ip"], port):
+                raise RuntimeError(f"a client of {self.address(port)} was connected to {ends.other}")
+
+    def _path(self, guest_port):
+        shown = self.bench.weftd.api.show(self.sandbox["id"])
+        return next(one["path"] for one in shown["endpoints"] if one["guest_port"] == guest_port)
+
+    def clients(self):
+        return self.bench.cgroup.inside()
+
+    def note(self):
+        return "the same ports, [forwarder] loopback = kernel"
 
 
 class KernelDnat(Forwarder):

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 
+from harness.cgroup import Cgroup
 from harness.daemon import Weftd
 from harness.guests import Vmm
 from harness.host import Host
@@ -39,14 +40,18 @@ class Place:
 
 
 class Bench(Place):
-    """The host, its files and, by default, weftd."""
+    """The host, its files and, by default, weftd. LOOPBACK: weftd connects the clients in `cgroup` by the kernel's path."""
 
-    def __init__(self, config=None, daemon=True):
+    def __init__(self, config=None, daemon=True, loopback=False):
         super().__init__(next_port=30000)
         self.host = Host()
         self.closers.append(self.host.close)
         try:
             self.host.add_uplink()
+            if loopback:
+                self.cgroup = Cgroup(self.host, enter=False)
+                self.closers.append(self.cgroup.close)
+                config = {**(config or {}), "forwarder": {"loopback": "kernel", "cgroup": self.cgroup.path}}
             self.weftd = Weftd(self.host, self.folder, config) if daemon else None
             if daemon:
                 self.closers.append(self._stop_weftd)

@@ -15,9 +15,11 @@ import door_peers
 import door_report
 import fabric_report
 import forwarder_report
+import loopback_report
 import pool_report
 import report
 import restart_report
+from forwarder import LOADS
 from measure import Processes, kernel_memory_kib, percentile, spread
 
 
@@ -59,12 +61,42 @@ def test_peers_inside_the_namespace_are_shown_and_do_not_decide():
 
 def test_what_could_not_be_measured_is_no_goal():
     assert not forwarder_report.goals_of("tap", {"weft": {"down 1": [1.0]}})
-    assert not fabric_report.goals_of({}) and not door_report.goals_of({})
+    assert not fabric_report.goals_of({}) and not door_report.goals_of({}) and not loopback_report.goals_of({})
     partly = {"scale": {"10 live": {"daemon MiB": [3.0]}}, "claim": {"weft": {"1 at once p99 ms": [2.0]}}}
     assert {goal.name: goal.reached for goal in fabric_report.goals_of(partly)} == {
         "claim from the pool, p99 ms, 1 at once": False,
         "daemon's memory, MiB, 10 live": True,
     }
+
+
+def loopbacks(ratio=0.98, cpu=0.0, extra=90.0):
+    """Three rounds, of which each is slower than the one before, for both alike."""
+    kernel = {load.name: [1000.0, 500.0, 100.0] for load in LOADS}
+    own = {what: [ratio * value for value in values] for what, values in kernel.items()}
+    own |= {f"cpu {load.name}": [cpu * load.unit / rate for rate in own[load.name]] for load in LOADS}
+    costs = {who: {f"connect ns, {place}": [200.0 + more, 250.0 + more] for place in ("loopback", "elsewhere")} for who, more in (("without", 0), ("with", extra))}
+    forwarder = {"idle cpu": [0.002], **{load.name: [700.0, 350.0, 70.0] for load in LOADS}}
+    return {"kernel DNAT": kernel, "weft, kernel": {**own, "entry gone ms": [1.0, 2.0]}, "weft": forwarder, **costs}
+
+
+@pytest.mark.parametrize(
+    "changes, missed",
+    [
+        ({}, 0),
+        ({"ratio": 0.95}, 1),  # over all
+        ({"ratio": 0.92}, 9),  # and in each column
+        ({"cpu": 0.011}, 0),
+        ({"cpu": 0.013}, 1),
+        ({"extra": 151.0}, 2),
+    ],
+    ids=str,
+)
+def test_the_kernels_path_from_loopback_is_held_to_the_kernel_alone(changes, missed):
+    values = loopbacks(**changes)
+    goals = loopback_report.goals_of(values)
+    assert len(goals) == 12 and sum(not goal.reached for goal in goals) == missed, goals
+    assert loopback_report.ratios(values, "weft", "down 1") == pytest.approx([0.7] * 3)
+    assert "0.70 (0.70-0.70)" in loopback_report.text_of(values)
 
 
 def restarts(**changes):

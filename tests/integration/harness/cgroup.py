@@ -77,11 +77,11 @@ def pins(host):
 
 
 class Cgroup:
-    """The test's cgroup; made, the test's process is in it. PATH is the one that the host's processes see."""
+    """The test's cgroup. PATH is the one that the host's processes see. Unless ENTER is false, the test's process is in it."""
 
     path = UNIFIED
 
-    def __init__(self, host):
+    def __init__(self, host, enter=True):
         self.host = host
         host.run(["sh", "-c", _MOUNT])
         self._whole = os.open(host.file("/sys/fs/cgroup/whole"), os.O_PATH | os.O_DIRECTORY)
@@ -94,7 +94,8 @@ class Cgroup:
         host.run(["mount", "--bind", f"/sys/fs/cgroup/whole/{self.name}", UNIFIED])
         host.run(["umount", "-l", "/sys/fs/cgroup/whole"])
         host.run(["mount", "-t", "bpf", "bpf", BPFFS])
-        self._move(self.name, os.getpid())
+        self.place = self.name if enter else self._home
+        self._move(self.place, os.getpid())
 
     def _beneath(self, name):
         return f"/proc/self/fd/{self._whole}/{name.lstrip('/')}"
@@ -111,27 +112,27 @@ class Cgroup:
                     os.rmdir(path)
 
     @contextlib.contextmanager
-    def outside(self):
-        """For the time of the context the test is where it was before, and so are the sockets that it makes."""
-        self._move(self._home, os.getpid())
+    def _at(self, name):
+        before, self.place = self.place, name
+        self._move(name, os.getpid())
         try:
             yield
         finally:
-            self._move(self.name, os.getpid())
+            self.place = before
+            self._move(before, os.getpid())
+
+    def outside(self):
+        """For the time of the context the test is where it was before, and so are the sockets that it makes."""
+        return self._at(self._home)
+
+    def inside(self, name=""):
+        """For the time of the context the test is in the cgroup, or in its child NAME."""
+        return self._at(f"{self.name}/{name}")
 
     def child(self, name):
         """Makes a cgroup in this one, for a daemon that is to be told of it. Returns its path in the host."""
         os.mkdir(f"{self._beneath(self.name)}/{name}")
         return f"{UNIFIED}/{name}"
-
-    @contextlib.contextmanager
-    def within(self, name):
-        """For the time of the context the test is in the child NAME."""
-        self._move(f"{self.name}/{name}", os.getpid())
-        try:
-            yield
-        finally:
-            self._move(self.name, os.getpid())
 
     def programs(self, name=""):
         """{hook: how many programs are attached} here or in the child NAME, of those that have any."""
@@ -151,8 +152,7 @@ class Cgroup:
 
     def entries(self):
         """How many entries the programs' map has; none where nothing is pinned."""
-        path = self.host.file(f"{BPFFS}/weft/endpoints")
-        return len(_keys(path)) if os.path.exists(path) else 0
+        return sum(len(_keys(path)) for path in glob.glob(self.host.file(f"{BPFFS}/*/endpoints")))
 
     def close(self):
         """Moves all that still runs in it back, and removes it."""
