@@ -28,6 +28,21 @@ type Status struct {
 	Handover    *Handover     `json:"handover"` // nil: no connections were handed over, or some wait for their sandbox still
 	Door        *DoorStatus   `json:"door"`     // nil: there is none
 	Catalog     *Catalog      `json:"catalog"`  // nil: nothing is published
+
+	Loopback *LoopbackStatus `json:"loopback"` // nil: this weftd does not tell
+}
+
+// A LoopbackStatus is how clients of loopback endpoints are led past weftd.
+type LoopbackStatus struct {
+	Mode              string  `json:"mode"` // PathForwarder, PathKernel or "auto", as configured
+	Open              bool    `json:"open"` // whether the kernel has weftd's table and programs
+	Cgroup            *string `json:"cgroup"`
+	IPv6              bool    `json:"ipv6"`
+	Entries           int     `json:"entries"`
+	Wanted            int     `json:"wanted"`
+	Error             *string `json:"error"` // nil: nothing is wrong
+	DefaultPath       string  `json:"default_path"`
+	DefaultPathReason *string `json:"default_path_reason"`
 }
 
 // A PoolStatus counts slots that are made beforehand.

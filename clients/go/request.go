@@ -49,6 +49,12 @@ const (
 	ProxyV2      = "v2"
 )
 
+// Which way clients on loopback go: Endpoint.Path, Connection.Path.
+const (
+	PathForwarder = "forwarder"
+	PathKernel    = "kernel"
+)
+
 type portObject struct {
 	GuestPort     int        `json:"guest_port"`
 	Listen        stringList `json:"listen,omitempty"`

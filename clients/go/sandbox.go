@@ -87,7 +87,9 @@ type Endpoint struct {
 	Proto         string   `json:"proto"`
 	Via           string   `json:"via"`
 	Listen        []string `json:"listen"`
-	Open          bool     `json:"open"` // false: clients do not reach it by all these addresses now; weftd tries again each second
+	Open          bool     `json:"open"`        // false: clients do not reach it by all these addresses now; weftd tries again each second
+	Path          string   `json:"path"`        // PathKernel or PathForwarder: which way a new client on loopback goes
+	PathReason    string   `json:"path_reason"` // why not PathKernel, such as "not-answered-yet"; "": it is
 	ProxyProtocol string   `json:"proxy_protocol,omitempty"`
 }
 
@@ -126,13 +128,14 @@ const (
 	DirectionOut = "out" // from the guest, to a service of the host that weftd connects it to
 )
 
-// A Connection is one of the forwarder's.
+// A Connection is one of the forwarder's, or of a process of the host that is connected to the guest itself.
 type Connection struct {
 	ID             int64  `json:"id"`
 	Endpoint       string `json:"endpoint"` // the address that the client connected to; with DirectionOut that of the service
 	Client         string `json:"client"`   // who connected; with DirectionOut the guest
 	State          string `json:"state"`
 	Direction      string `json:"direction"` // DirectionIn or DirectionOut
+	Path           string `json:"path"`      // PathForwarder or PathKernel; the latter without a wait
 	BytesToGuest   int64  `json:"bytes_to_guest"`
 	BytesFromGuest int64  `json:"bytes_from_guest"`
 	AgeMS          int64  `json:"age_ms"`

@@ -307,6 +307,12 @@ static bool config_is_host_name(const char *name)
 	}
 }
 
+static void config_check_cgroup(const struct config *config, struct config_mistakes *mistakes)
+{
+	if (config->forwarder.cgroup && !config_is_plain_path(config->forwarder.cgroup))
+		config_blame("forwarder", "cgroup", "not a plain absolute path; allowed: such as /sys/fs/cgroup");
+}
+
 static void config_check_door(const struct config *config, struct config_mistakes *mistakes)
 {
 	if (config->door.socket && !config_is_plain_path(config->door.socket))
@@ -360,6 +366,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_services(config, mistakes);
 	config_check_service_port(config, mistakes);
 	config_check_uplink(config, mistakes);
+	config_check_cgroup(config, mistakes);
 	config_check_door(config, mistakes);
 	config_check_catalog(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))

@@ -37,6 +37,13 @@ enum host_forward {
 	HOST_FORWARD_REQUIRE, /* refuse to start where it is 0 */
 };
 
+/* Which clients of loopback endpoints the kernel connects to the guest by itself. */
+enum forwarder_loopback {
+	LOOPBACK_FORWARDER, /* none */
+	LOOPBACK_KERNEL,    /* those of every port that has answered */
+	LOOPBACK_AUTO,      /* those of the ready_port, and of the default endpoint */
+};
+
 struct addr_list {
 	VEC_OF(struct addr);
 };
@@ -86,6 +93,8 @@ struct config {
 		unsigned udp_flows_per_client; /* of one client's address there */
 		bool handover;
 		unsigned stop_drain_ms;
+		enum forwarder_loopback loopback;
+		char *cgroup; /* absolute path; NULL: where the host has its cgroup2 */
 	} forwarder;
 	struct {
 		uint16_t first, last;            /* automatic ports */

@@ -10,7 +10,7 @@
 #include "config/option.h"
 
 /* The most options; a test compares it with the table. */
-enum { OPTION_MAX = 64, MISTAKES_MAX = 100, ITEMS_MAX = 256 };
+enum { OPTION_MAX = 96, MISTAKES_MAX = 100, ITEMS_MAX = 256 };
 
 /* Every struct config is the first member of one of these. */
 struct loaded_config {

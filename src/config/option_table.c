@@ -12,6 +12,7 @@ enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
 
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const loopback_ways[] = { "forwarder", "kernel", "auto", NULL };
 static const char *const forward_modes[] = { "enable", "require", NULL };
 
 #define AT(member)  .offset = offsetof(struct config, member)
@@ -103,6 +104,15 @@ const struct option option_table[] = {
 	{ "forwarder", "stop_drain", OPTION_DURATION, RELOADABLE, .initial = "5s", AT(forwarder.stop_drain_ms),
 	  .max = HOUR,
 	  .text = "How long open connections may go on once weftd was told to stop, where they are not handed over." },
+	{ "forwarder", "loopback", OPTION_CHOICE, RELOADABLE, .initial = "auto", AT(forwarder.loopback),
+	  .words = loopback_ways,
+	  .text =
+	      "Whose clients on loopback the kernel connects straight to the guest, as fast as at its host address: "
+	      "with `auto' those of the ready_port and of the default endpoint; with `kernel' those of each port that "
+	      "has answered; with `forwarder' nobody's." },
+	{ "forwarder", "cgroup", OPTION_STRING, .initial = "", AT(forwarder.cgroup), .max = 255,
+	  .pattern = "an absolute path", .word = "the root of the host's cgroup2",
+	  .text = "The folder of a cgroup2 whose processes `loopback' is for." },
 
 	{ "ports", "range", OPTION_RANGE, .initial = "20000-29999", AT(ports.first), AND(ports.last),
 	  .text = "Ports that are given out to endpoints without an address of their own." },

@@ -31,6 +31,7 @@ struct handed_over;
 struct handing_over;
 struct inherited;
 struct listeners;
+struct loopback;
 struct metrics;
 struct not_open;
 struct options;
@@ -81,6 +82,7 @@ struct daemon {
 	struct guard *guard;
 	struct handed_over *handed_over;
 	struct handing_over *handing_over; /* NULL: not begun */
+	struct loopback *loopback;         /* NULL before daemon_loopback_start() */
 	struct metrics *metrics;
 	struct not_open *not_open;
 	struct rate_samples *rates;

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/door.h"
 #include "daemon/handed_over.h"
+#include "daemon/loopback.h"
 #include "daemon/not_open.h"
 #include "daemon/publish.h"
 #include "daemon/tenant.h"
@@ -75,13 +76,14 @@ void daemon_status(void *context, struct control_request *request)
 	}
 	control_request_answer(
 	    request, 200,
-	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 		      PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host", daemon_report_host(), "state",
 		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
 		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
 		      "connections", (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon),
 		      "uses", daemon_uses_describe(daemon), "handover", daemon_handed_over_describe(daemon), "door",
-		      daemon_door_describe(daemon), "catalog", daemon_publish_describe(daemon)));
+		      daemon_door_describe(daemon), "catalog", daemon_publish_describe(daemon), "loopback",
+		      daemon_loopback_describe(daemon)));
 }
 
 /* NULL for want of memory. */
@@ -89,11 +91,11 @@ static json_t *daemon_report_connection(const struct fwd_connection_info *info)
 {
 	json_t *connect_ms = info->connect_ms < 0 ? json_null() : json_integer(info->connect_ms);
 
-	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id", (json_int_t)info->id, "direction",
-			 fwd_direction_name(info->direction), "endpoint", info->endpoint, "client", info->client,
-			 "state", info->state, "bytes_to_guest", (json_int_t)info->bytes_to_guest, "bytes_from_guest",
-			 (json_int_t)info->bytes_from_guest, "age_ms", (json_int_t)info->age_ms, "connect_ms",
-			 connect_ms);
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id", (json_int_t)info->id, "direction",
+			 fwd_direction_name(info->direction), "path", "forwarder", "endpoint", info->endpoint, "client",
+			 info->client, "state", info->state, "bytes_to_guest", (json_int_t)info->bytes_to_guest,
+			 "bytes_from_guest", (json_int_t)info->bytes_from_guest, "age_ms", (json_int_t)info->age_ms,
+			 "connect_ms", connect_ms);
 }
 
 static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)

@@ -38,6 +38,26 @@ const char *registry_sandbox_state_name(enum sandbox_state state);
 /* 0 and *STATE, or -1 for a word that is no state. */
 int registry_sandbox_state_parse(const char *name, enum sandbox_state *state);
 
+/* Why an endpoint has no entry in the kernel's table of loopback endpoints: registry/endpoint_path.h. */
+enum path_reason {
+	PATH_WAITING,        /* its sandbox is not ready */
+	PATH_ENTERED,        /* it is to have one */
+	PATH_OFF,            /* [forwarder] loopback = forwarder */
+	PATH_NOT_THERE,      /* this host has no such table */
+	PATH_NOT_LOOPBACK,   /* it listens at other addresses */
+	PATH_PROXY_PROTOCOL, /* the guest is told of its clients by a header */
+	PATH_LIMITS,         /* its connections are counted or timed */
+	PATH_LOCAL_USERS,    /* not everybody may connect to the sandbox's host address */
+	PATH_NOT_READY_PORT, /* with `auto' others have none */
+	PATH_STOPPING,
+	PATH_DRAINING,
+	PATH_FAILED,
+	PATH_PAUSED,
+	PATH_CLOSED,           /* weft does not listen there */
+	PATH_NOT_ANSWERED_YET, /* its guest port never answered in this life of the VM */
+	PATH_TROUBLE,          /* the kernel did not take it; tried again */
+};
+
 /* A published port, as asked for and with the addresses that it got. */
 struct endpoint {
 	struct spec_port port;
@@ -46,6 +66,9 @@ struct endpoint {
 	void *handles
 	    [SPEC_LISTEN_MAX]; /* of its listeners, one for each address, set by their opener; NULL while closed */
 	bool absent[SPEC_LISTEN_MAX]; /* the host has no ::1, and the others serve alone; set by the opener */
+	bool entered
+	    [SPEC_LISTEN_MAX]; /* it is in the kernel's table: clients need no forwarder. Set by daemon/loopback.c */
+	enum path_reason path_reason; /* by the same: why not */
 };
 
 /* Whether clients reach ENDPOINT by all its addresses that the host has. One of nat has no listener and is open. */

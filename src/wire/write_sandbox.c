@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "config/config.h"
+#include "registry/endpoint_path.h"
 #include "registry/fields.h"
 #include "registry/problem.h"
 #include "wire/wire.h"
@@ -81,10 +82,11 @@ static json_t *wire_write_endpoint(const void *item)
 	const struct endpoint *endpoint = item;
 	const struct spec_port *port = &endpoint->port;
 
-	return json_pack("{s:i, s:s, s:s, s:o, s:b, s:s*}", "guest_port", port->guest_port, "proto",
+	return json_pack("{s:i, s:s, s:s, s:o, s:b, s:s, s:s?, s:s*}", "guest_port", port->guest_port, "proto",
 			 addr_proto_name(port->proto), "via", wire_via_name(port->via), "listen",
 			 wire_write_addresses(endpoint->listen, endpoint->listen_count), "open",
-			 registry_endpoint_is_open(endpoint), "proxy_protocol", port->proxy_protocol ? "v2" : NULL);
+			 registry_endpoint_is_open(endpoint), "path", registry_path_name(endpoint), "path_reason",
+			 registry_path_reason(endpoint), "proxy_protocol", port->proxy_protocol ? "v2" : NULL);
 }
 
 static json_t *wire_write_endpoints(const struct sandbox *sandbox)

@@ -44,7 +44,8 @@ OBJECTS = {
 }  # fmt: skip
 NO_OBJECTS = {"Problem"}  # weft.Problem, an exception
 # Members that came with a later version of the API, whose weftd may be older.
-LATER = {("Status", "api"), ("Status", "door"), ("Status", "catalog"), ("Sandbox", "door"), ("Connection", "direction")}
+LATER = {("Status", "api"), ("Status", "door"), ("Status", "catalog"), ("Sandbox", "door"), ("Connection", "direction"), ("Connection", "path"),
+         ("Endpoint", "path"), ("Endpoint", "path_reason"), ("Status", "loopback")}  # fmt: skip
 SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits", "Door"}
 
 

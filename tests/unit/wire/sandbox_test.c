@@ -74,7 +74,7 @@ START_TEST(a_sandbox_is_shown_as_the_interface_has_it)
 	    " \"ip=169.254.0.21::169.254.0.22:255.255.255.252:instance:eth0:off\"}, \"endpoints\": [{\"guest_port\": "
 	    "49983,"
 	    " \"proto\": \"tcp\", \"via\": \"forwarder\", \"listen\": [\"127.0.0.1:20000\", \"[::1]:20000\"],"
-	    " \"open\": false}],"
+	    " \"open\": false, \"path\": \"forwarder\", \"path_reason\": \"waiting\"}],"
 	    " \"default\": true, \"ready_port\": 49983, \"labels\": {\"template\": \"base\"},"
 	    " \"registered_at\": \"2026-01-14T09:37:00Z\", \"last_activity\": null, \"counters\": {\"bytes_to_guest\": "
 	    "0,"

@@ -19,6 +19,7 @@ WaitState = Literal["attached", "ready", "detached", "paused"]
 PortProto = Literal["tcp", "udp"]
 DoorAccess = Literal["public", "token", "closed"]
 Via = Literal["forwarder", "nat"]
+EndpointPath = Literal["kernel", "forwarder"]
 HopName = Literal["door", "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress"]
 Flows = Literal["keep", "reset"]
 EventType = Literal[
@@ -160,6 +161,10 @@ class Endpoint:
     open: bool
     """Whether clients reach it by all these addresses now."""
     proxy_protocol: Optional[Literal["v2"]] = None
+    path: EndpointPath = "forwarder"
+    """Which way a new client on loopback goes. A weftd that does not tell it has no other."""
+    path_reason: Optional[str] = None
+    """Why not by the kernel, such as `not-answered-yet`."""
 
     @property
     def addresses(self) -> List[Tuple[str, int]]:
@@ -282,7 +287,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection of the forwarder."""
+    """A connection of the forwarder, or of a process of the host to the guest itself."""
 
     id: int
     endpoint: str
@@ -295,6 +300,8 @@ class Connection:
     """None until the guest, or the service, answered."""
     direction: Literal["in", "out"] = "in"
     """`out`: from the guest to a service of the host. A weftd that does not tell it has no others than `in`."""
+    path: EndpointPath = "forwarder"
+    """`kernel`: a process of the host is connected to the guest itself, and did not wait."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -483,6 +490,22 @@ class Catalog:
 
 
 @dataclass(frozen=True)
+class LoopbackStatus:
+    """How clients of loopback endpoints are led past weftd."""
+
+    mode: Literal["forwarder", "kernel", "auto"]
+    open: bool
+    """Whether the kernel has weftd's table and programs."""
+    cgroup: Optional[str]
+    ipv6: bool
+    entries: int
+    wanted: int
+    error: Optional[str]
+    default_path: EndpointPath
+    default_path_reason: Optional[str]
+
+
+@dataclass(frozen=True)
 class Status:
     """The daemon at a glance."""
 
@@ -502,4 +525,6 @@ class Status:
     """None: nothing is published."""
     api: str = "1.0"
     """The version of the API; a weftd that does not tell it has 1.0."""
+    loopback: Optional[LoopbackStatus] = None
+    """None: this weftd does not tell."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
