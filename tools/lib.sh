@@ -9,7 +9,7 @@ export WEFT_STARTED=${WEFT_STARTED:-$EPOCHSECONDS} # goes on where a command sta
 
 # Debian's names of the packages that build weft, run it, run a real VM, and test it.
 build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev libnl-3-dev
-	libnl-route-3-dev libnftnl-dev libmnl-dev libinih-dev libjansson-dev libsystemd-dev libhiredis-dev check)
+	libnl-route-3-dev libnftnl-dev libmnl-dev libinih-dev libjansson-dev libsystemd-dev libhiredis-dev libbpf-dev clang check)
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
 test_packages=(python3 python3-pip python3-setuptools python3-wheel python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema python3-h2 ethtool zsh fish

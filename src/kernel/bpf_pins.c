@@ -1,7 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The last pin of a link is what keeps its program attached, so a removal is a matter of the file system alone: it needs no libbpf, and
+ * serves a build without it as well.
+ */
+#include "kernel/bpf_pins.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/folder.h"
 #include "kernel/bpf.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 char *kern_loopback_pins(uint32_t link_group, char path[static KERN_LOOPBACK_PATH_SIZE])
 {
@@ -9,16 +26,166 @@ char *kern_loopback_pins(uint32_t link_group, char path[static KERN_LOOPBACK_PAT
 	return path;
 }
 
+/* ---- The cgroup ---- */
+
+/* Undoes the kernel's \040 and the like, in place. */
+static void kern_loopback_unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from; to++) {
+		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
+		    from[3] >= '0' && from[3] <= '7') {
+			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+/* A mount that another one hides is not where its path leads. */
+static bool kern_loopback_is_cgroup(const char *path)
+{
+	struct statfs status;
+
+	return statfs(path, &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 const char *kern_loopback_find_cgroup(char path[static KERN_LOOPBACK_PATH_SIZE])
 {
-	(void)path;
-	return NULL;
+	FILE *mounts = fopen("/proc/thread-self/mountinfo", "re");
+	AUTO_FREE char *line = NULL;
+	size_t size = 0;
+	bool found = false;
+
+	/* "ID PARENT DEVICE ROOT PLACE OPTIONS TAG... - TYPE ...". One whose ROOT is only a part of the tree serves if there is no other. */
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		char root[KERN_LOOPBACK_PATH_SIZE], place[KERN_LOOPBACK_PATH_SIZE];
+
+		if (!strstr(line, " - cgroup2 ") || sscanf(line, "%*s %*s %*s %4095s %4095s", root, place) != 2)
+			continue;
+		kern_loopback_unescape(place);
+		if ((found && strcmp(root, "/") != 0) || !kern_loopback_is_cgroup(place))
+			continue;
+		memcpy(path, place, sizeof(place));
+		found = true;
+		if (strcmp(root, "/") == 0)
+			break;
+	}
+	if (mounts)
+		fclose(mounts);
+	return found ? path : NULL;
+}
+
+/* ---- Pins ---- */
+
+/* Whether PATH, or the closest folder above it that is there, is in a bpffs. */
+static int kern_pins_check_place(const char *path, struct err *err)
+{
+	AUTO_FREE char *above = NULL;
+	struct statfs status;
+
+	if (statfs(path, &status) == 0) {
+		if (status.f_type == BPF_FS_MAGIC)
+			return 0;
+		return err_set(err, ENOENT, "%s is not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)", path);
+	}
+	if (errno != ENOENT)
+		return err_set(err, errno, "%s", path);
+	above = base_folder_above(path);
+	if (!above)
+		return err_set(err, ENOMEM, "%s", path);
+	if (strcmp(above, path) == 0)
+		return err_set(err, ENOENT, "%s", path);
+	return kern_pins_check_place(above, err);
+}
+
+static int kern_pins_make(const char *pins, struct err *err)
+{
+	if (kern_pins_check_place(pins, err) < 0 || base_folder_make_parents(pins, err) < 0)
+		return -1;
+	if (mkdir(pins, 0700) < 0 && errno != EEXIST)
+		return err_set(err, errno, "%s", pins);
+	return 0;
+}
+
+int kern_pins_open(const char *pins, bool make, struct err *err)
+{
+	struct statfs status;
+	AUTO_FD int fd = -1;
+
+	if (make && kern_pins_make(pins, err) < 0)
+		return -1;
+	fd = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstatfs(fd, &status) < 0)
+		return err_set(err, errno, "%s", pins);
+	/* Nobody's files are deleted because somebody named another folder. */
+	if (status.f_type != BPF_FS_MAGIC)
+		return err_set(err, ENOENT, "%s is not in a bpf file system", pins);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? err_set(err, EBUSY, "another process has %s open", pins)
+					    : err_set(err, errno, "%s", pins);
+	return steal_fd(&fd);
+}
+
+static bool kern_pins_is_kept(const char *name, const char *const *keep, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(name, keep[i]) == 0)
+			return true;
+	return false;
+}
+
+int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned count, bool *removed, struct err *err)
+{
+	/* A descriptor of its own, for closedir() closes it. It shares no place in the folder with others. */
+	AUTO_FD int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = own < 0 ? NULL : fdopendir(own);
+	const struct dirent *entry;
+	int result = 0;
+
+	if (!folder)
+		return err_set(err, errno, "%s", pins);
+	steal_fd(&own);
+	while ((errno = 0, entry = readdir(folder))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    kern_pins_is_kept(entry->d_name, keep, count))
+			continue;
+		if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
+			result = err_set(err, errno, "%s/%s", pins, entry->d_name);
+			break;
+		}
+		if (removed)
+			*removed = true;
+	}
+	if (!entry && errno)
+		result = err_set(err, errno, "%s", pins);
+	closedir(folder);
+	return result;
+}
+
+int kern_pins_remove_folder(const char *pins, struct err *err)
+{
+	AUTO_FREE char *above = base_folder_above(pins);
+
+	if (rmdir(pins) < 0 && errno != ENOENT)
+		return err_set(err, errno, "%s", pins);
+	/* That of other daemons, or of the mount itself, stays. */
+	if (above)
+		(void)rmdir(above);
+	return 0;
 }
 
 int kern_loopback_remove(const char *pins, bool *found, struct err *err)
 {
-	(void)pins;
-	(void)err;
+	AUTO_FD int fd = kern_pins_open(pins, false, err);
+
 	*found = false;
-	return 0;
+	if (fd < 0)
+		return err->code == ENOENT || err->code == ENOTDIR ? 0 : -1;
+	if (kern_pins_sweep(fd, pins, NULL, 0, found, err) < 0)
+		return -1;
+	return kern_pins_remove_folder(pins, err);
 }

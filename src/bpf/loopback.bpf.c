@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Leads clients of the host's loopback addresses straight to a guest. connect4/6 and sendmsg4 look up the address that a socket asks
+ * for, and put the guest's host address in its place, which the kernel's path serves. The other programs undo that towards the client:
+ * whom it is connected to, who it is itself, and who a datagram is from read as if it had stayed on the loopback link.
+ *
+ * A socket that could not reach another address than the one asked for is left to weftd's listener: one that is bound to an address or a
+ * link, has a mark for policy routing, is of IPv6 alone, or is a part of MPTCP, whose own socket would show the guest's address. There is
+ * no sendmsg6, since the kernel refuses to send to a mapped address from there.
+ *
+ * All programs run for each socket of the cgroup, so the first test is the one that most fail.
+ */
+#include "bpf/loopback_maps.h"
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <linux/in.h>
+
+#define SOCK_STREAM 1
+#define SOCK_DGRAM  2
+
+/* Of the kernel's own structs what is read here; where it lies is found out when the programs are loaded. */
+struct sock_common {
+	unsigned char skc_ipv6only : 1;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_common __sk_common;
+} __attribute__((preserve_access_index));
+
+struct inet_sock {
+	struct sock sk;
+} __attribute__((preserve_access_index));
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} __attribute__((preserve_access_index));
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	_Bool is_mptcp;
+} __attribute__((preserve_access_index));
+
+struct tcp6_sock {
+	struct tcp_sock tcp;
+} __attribute__((preserve_access_index));
+
+struct udp_sock {
+	struct inet_sock inet;
+} __attribute__((preserve_access_index));
+
+struct udp6_sock {
+	struct udp_sock udp;
+} __attribute__((preserve_access_index));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LOOPBACK_ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct loopback_key);
+	__type(value, struct loopback_entry);
+} weft_entries SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct loopback_state);
+} weft_state SEC(".maps");
+
+/* Of connected sockets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct loopback_origin);
+} weft_origin SEC(".maps");
+
+/* Of sockets that are not connected. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct loopback_sent);
+} weft_sent SEC(".maps");
+
+char loopback_licence[] SEC("license") = "GPL";
+
+static __always_inline int loopback_is_127(__u32 ip)
+{
+	return (ip & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+}
+
+/* The first three words of an IPv4 address that is written as IPv6. */
+static __always_inline int loopback_is_mapped(__u32 first, __u32 second, __u32 third)
+{
+	return first == 0 && second == 0 && third == bpf_htonl(0xffff);
+}
+
+/* The entry for what the socket asks for; NULL: there is none that counts. */
+static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr *ctx, struct loopback_key *key)
+{
+	struct loopback_entry *entry;
+	struct loopback_state *state;
+	__u32 zero = 0;
+
+	key->port = (__u16)ctx->user_port;
+	key->proto = (__u8)ctx->protocol;
+	entry = bpf_map_lookup_elem(&weft_entries, key);
+	if (!entry)
+		return 0;
+	/* Raw sockets of these protocols are no clients. */
+	if (ctx->protocol == IPPROTO_TCP ? ctx->type != SOCK_STREAM
+					 : ctx->protocol != IPPROTO_UDP || ctx->type != SOCK_DGRAM)
+		return 0;
+	state = bpf_map_lookup_elem(&weft_state, &zero);
+	if (!state || state->netns_cookie != bpf_get_netns_cookie(ctx) || bpf_ktime_get_ns() >= state->until_ns)
+		return 0;
+	return entry;
+}
+
+/* Whether the socket may go by another link than lo, as far as both families have it. */
+static __always_inline int loopback_is_free(struct bpf_sock *sk)
+{
+	return sk->bound_dev_if == 0 && sk->mark == 0;
+}
+
+static __always_inline int loopback_is_mptcp(struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	return tcp && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+}
+
+/* A socket of IPv6 alone cannot be connected to IPv4; one of which that cannot be told is taken for such a one. */
+static __always_inline int loopback_is_ipv6_only(struct bpf_sock_addr *ctx, struct bpf_sock *sk)
+{
+	if (ctx->protocol == IPPROTO_TCP) {
+		struct tcp6_sock *tcp = bpf_skc_to_tcp6_sock(sk);
+
+		return !tcp || BPF_CORE_READ_BITFIELD(&tcp->tcp.inet_conn.icsk_inet.sk.__sk_common, skc_ipv6only);
+	}
+	struct udp6_sock *udp = bpf_skc_to_udp6_sock(sk);
+
+	return !udp || BPF_CORE_READ_BITFIELD(&udp->udp.inet.sk.__sk_common, skc_ipv6only);
+}
+
+static __always_inline void loopback_write(struct loopback_origin *origin, const struct loopback_key *asked,
+					   const struct loopback_entry *entry)
+{
+	origin->asked = *asked;
+	origin->host_ip = entry->host_ip;
+	origin->guest_port = entry->guest_port;
+	origin->since_ns = bpf_ktime_get_ns();
+}
+
+/* Notes where a socket that is about to connect is led; 0: there is no memory for it, and the socket must not be led. */
+static __always_inline int loopback_note(struct bpf_sock *sk, const struct loopback_key *asked,
+					 struct loopback_entry *entry)
+{
+	struct loopback_origin *origin = bpf_sk_storage_get(&weft_origin, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!origin)
+		return 0;
+	loopback_write(origin, asked, entry);
+	__sync_fetch_and_add(&entry->hits, 1);
+	return 1;
+}
+
+static __always_inline int loopback_is_led_to(const struct loopback_origin *origin, __u32 ip, __u16 port)
+{
+	return origin->host_ip == ip && origin->guest_port == port && origin->asked.family != 0;
+}
+
+/* A flow of datagrams begins where the last one to this destination had asked for something else. 0: as above. */
+static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct loopback_key *asked,
+					      struct loopback_entry *entry)
+{
+	struct loopback_sent *sent = bpf_sk_storage_get(&weft_sent, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct loopback_origin *place = 0;
+
+	if (!sent)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < LOOPBACK_SENT; i++)
+		if (loopback_is_led_to(&sent->origins[i], entry->host_ip, entry->guest_port))
+			place = &sent->origins[i];
+	if (place && place->asked.ip[0] == asked->ip[0] && place->asked.port == asked->port)
+		return 1;
+	if (!place) {
+		place = &sent->origins[sent->next % LOOPBACK_SENT];
+		sent->next++;
+	}
+	loopback_write(place, asked, entry);
+	__sync_fetch_and_add(&entry->hits, 1);
+	return 1;
+}
+
+/* What the socket had asked for when it was led to IP and PORT; NULL: it was not. */
+static __always_inline struct loopback_origin *loopback_asked(struct bpf_sock *sk, __u32 ip, __u16 port)
+{
+	struct loopback_origin *origin = bpf_sk_storage_get(&weft_origin, sk, 0, 0);
+
+	return origin && loopback_is_led_to(origin, ip, port) ? origin : 0;
+}
+
+/* The same of any socket that receives datagrams. */
+static __always_inline struct loopback_origin *loopback_asked_of_sender(struct bpf_sock *sk, __u32 ip, __u16 port)
+{
+	struct loopback_sent *sent = bpf_sk_storage_get(&weft_sent, sk, 0, 0);
+
+	if (sent) {
+#pragma unroll
+		for (int i = 0; i < LOOPBACK_SENT; i++)
+			if (loopback_is_led_to(&sent->origins[i], ip, port))
+				return &sent->origins[i];
+	}
+	return loopback_asked(sk, ip, port);
+}
+
+SEC("cgroup/connect4")
+int loopback_connect4(struct bpf_sock_addr *ctx)
+{
+	struct loopback_key key = { .ip = { ctx->user_ip4 }, .family = LOOPBACK_INET };
+	struct loopback_entry *entry;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!loopback_is_127(key.ip[0]) || !sk)
+		return 1;
+	entry = loopback_find(ctx, &key);
+	if (!entry || !loopback_is_free(sk) || sk->src_ip4 != 0 || loopback_is_mptcp(sk) ||
+	    !loopback_note(sk, &key, entry))
+		return 1;
+	ctx->user_ip4 = entry->host_ip;
+	ctx->user_port = entry->guest_port;
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int loopback_connect6(struct bpf_sock_addr *ctx)
+{
+	__u32 first = ctx->user_ip6[0], second = ctx->user_ip6[1], third = ctx->user_ip6[2], last = ctx->user_ip6[3];
+	struct loopback_key key = { .ip = { 0, 0, 0, last }, .family = LOOPBACK_INET6 };
+	struct loopback_entry *entry;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (loopback_is_mapped(first, second, third) && loopback_is_127(last)) {
+		key.ip[0] = last;
+		key.ip[3] = 0;
+		key.family = LOOPBACK_INET;
+	} else if (first != 0 || second != 0 || third != 0 || last != bpf_htonl(1)) {
+		return 1;
+	}
+	if (!sk)
+		return 1;
+	entry = loopback_find(ctx, &key);
+	if (!entry || !loopback_is_free(sk) || sk->src_ip6[0] != 0 || sk->src_ip6[1] != 0 || sk->src_ip6[2] != 0 ||
+	    sk->src_ip6[3] != 0 || loopback_is_ipv6_only(ctx, sk) || loopback_is_mptcp(sk) ||
+	    !loopback_note(sk, &key, entry))
+		return 1;
+	ctx->user_ip6[0] = 0;
+	ctx->user_ip6[1] = 0;
+	ctx->user_ip6[2] = bpf_htonl(0xffff);
+	ctx->user_ip6[3] = entry->host_ip;
+	ctx->user_port = entry->guest_port;
+	return 1;
+}
+
+/* The source is that of the socket's bind(), or of the message itself. */
+SEC("cgroup/sendmsg4")
+int loopback_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct loopback_key key = { .ip = { ctx->user_ip4 }, .family = LOOPBACK_INET };
+	struct loopback_entry *entry;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!loopback_is_127(key.ip[0]) || !sk)
+		return 1;
+	entry = loopback_find(ctx, &key);
+	if (!entry || !loopback_is_free(sk) || ctx->msg_src_ip4 != 0 || !loopback_note_sent(sk, &key, entry))
+		return 1;
+	ctx->user_ip4 = entry->host_ip;
+	ctx->user_port = entry->guest_port;
+	return 1;
+}
+
+static __always_inline void loopback_answer4(struct bpf_sock_addr *ctx, const struct loopback_origin *origin)
+{
+	ctx->user_ip4 = origin->asked.ip[0];
+	ctx->user_port = origin->asked.port;
+}
+
+/* A client of 127.0.0.1 by a socket of IPv6 knows it as a mapped address. */
+static __always_inline void loopback_answer6(struct bpf_sock_addr *ctx, const struct loopback_origin *origin)
+{
+	int mapped = origin->asked.family == LOOPBACK_INET;
+
+	ctx->user_ip6[0] = 0;
+	ctx->user_ip6[1] = 0;
+	ctx->user_ip6[2] = mapped ? bpf_htonl(0xffff) : 0;
+	ctx->user_ip6[3] = mapped ? origin->asked.ip[0] : origin->asked.ip[3];
+	ctx->user_port = origin->asked.port;
+}
+
+SEC("cgroup/recvmsg4")
+int loopback_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct loopback_origin *origin;
+
+	if (!sk)
+		return 1;
+	origin = loopback_asked_of_sender(sk, ctx->user_ip4, (__u16)ctx->user_port);
+	if (origin)
+		loopback_answer4(ctx, origin);
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int loopback_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct loopback_origin *origin;
+
+	if (!sk || !loopback_is_mapped(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2]))
+		return 1;
+	origin = loopback_asked_of_sender(sk, ctx->user_ip6[3], (__u16)ctx->user_port);
+	if (origin)
+		loopback_answer6(ctx, origin);
+	return 1;
+}
+
+SEC("cgroup/getpeername4")
+int loopback_getpeername4(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct loopback_origin *origin;
+
+	if (!sk)
+		return 1;
+	origin = loopback_asked(sk, ctx->user_ip4, (__u16)ctx->user_port);
+	if (origin)
+		loopback_answer4(ctx, origin);
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int loopback_getpeername6(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct loopback_origin *origin;
+
+	if (!sk || !loopback_is_mapped(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2]))
+		return 1;
+	origin = loopback_asked(sk, ctx->user_ip6[3], (__u16)ctx->user_port);
+	if (origin)
+		loopback_answer6(ctx, origin);
+	return 1;
+}
+
+/* The port is the socket's own. On the loopback link its address would be 127.0.0.1, or ::1, whichever was asked for. */
+SEC("cgroup/getsockname4")
+int loopback_getsockname4(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk && ctx->user_ip4 != 0 && loopback_asked(sk, sk->dst_ip4, sk->dst_port))
+		ctx->user_ip4 = bpf_htonl(0x7f000001);
+	return 1;
+}
+
+SEC("cgroup/getsockname6")
+int loopback_getsockname6(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct loopback_origin *origin;
+
+	if (!sk || !loopback_is_mapped(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2]) || ctx->user_ip6[3] == 0)
+		return 1;
+	origin = loopback_asked(sk, sk->dst_ip4, sk->dst_port);
+	if (!origin)
+		return 1;
+	if (origin->asked.family == LOOPBACK_INET6)
+		ctx->user_ip6[2] = 0;
+	ctx->user_ip6[3] = origin->asked.family == LOOPBACK_INET6 ? bpf_htonl(1) : bpf_htonl(0x7f000001);
+	return 1;
+}
