@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "kernel/rtnl.h"
+#include "kernel/sock_list.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -50,22 +51,33 @@ static bool kern_sock_kill_is_shortage(int code)
 	return code == ENOMEM || code == ENOBUFS || code == EAGAIN;
 }
 
+/* *COUNT: of those that were there to be ended. */
+static int kern_sock_kill_each(struct kern_rtnl *diag, const struct socket_list *list, size_t *count, struct err *err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		/* ENOENT: it ended by itself. A kernel that cannot end sockets (EOPNOTSUPP) leaves them to their timeouts. */
+		if (kern_sock_kill_one(diag, &list->items[i], err) == 0)
+			(*count)++;
+		else if (kern_sock_kill_is_shortage(err->code))
+			return -1;
+	}
+	return 0;
+}
+
 static int kern_sock_kill_family(struct kern_rtnl *diag, uint8_t family, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
 					       .sdiag_protocol = IPPROTO_TCP,
 					       .idiag_states = UINT32_MAX };
 	struct socket_list list = { 0 };
+	size_t count = 0;
 	struct nl_msg *message = kern_rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
 	int result = kern_rtnl_ask(diag, message, kern_sock_kill_take, &list, err, "sockets");
 
 	if (result == 0 && list.broken)
 		result = err_set(err, ENOMEM, "sockets");
-	for (size_t i = 0; result == 0 && i < list.count; i++) {
-		/* ENOENT: it ended by itself. A kernel that cannot end sockets (EOPNOTSUPP) leaves them to their timeouts. */
-		if (kern_sock_kill_one(diag, &list.items[i], err) < 0 && kern_sock_kill_is_shortage(err->code))
-			result = -1;
-	}
+	if (result == 0)
+		result = kern_sock_kill_each(diag, &list, &count, err);
 	vec_free(&list);
 	return result;
 }
@@ -79,5 +91,36 @@ int kern_sock_kill_all(int netns_fd, struct err *err)
 		return -1;
 	result = kern_sock_kill_family(&diag, AF_INET, err);
 	kern_rtnl_close(&diag);
+	return result;
+}
+
+static void kern_sock_kill_note(void *context, const struct kern_sock *sock)
+{
+	struct socket_list *list = context;
+	struct inet_diag_msg *found = vec_push(list);
+
+	if (found)
+		*found = sock->identity;
+	else
+		list->broken = true;
+}
+
+int kern_sock_kill_to(const struct kern_sock_filter *filter, size_t *count, struct err *err)
+{
+	struct socket_list list = { 0 };
+	struct kern_rtnl diag = KERN_RTNL_CLOSED;
+	size_t ended = 0;
+	int result = kern_sock_list_to(filter, kern_sock_kill_note, &list, err);
+
+	if (result == 0 && list.broken)
+		result = err_set(err, ENOMEM, "sockets");
+	if (result == 0 && list.count)
+		result = kern_rtnl_open(&diag, -1, NETLINK_SOCK_DIAG, err);
+	if (result == 0)
+		result = kern_sock_kill_each(&diag, &list, &ended, err);
+	kern_rtnl_close(&diag);
+	vec_free(&list);
+	if (count)
+		*count = ended;
 	return result;
 }

@@ -9,6 +9,7 @@
 
 #include "base/addr.h"
 
+#include <linux/inet_diag.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,19 +39,14 @@ struct kern_sock {
 	uint64_t received; /* bytes of the destination */
 	uint64_t since_ns; /* CLOCK_MONOTONIC of connect(); 0: unknown (not led) */
 	uint32_t uid;
+	struct inet_diag_msg identity; /* as the kernel told it */
 };
 
 /*
- * Calls FOUND for each socket that FILTER lets pass: not for those that listen or are long gone (TIME-WAIT). 0, or -1 with ERR; FOUND
- * may have been called for some by then. EINTR: the list changed under the dump; ask again.
+ * Calls FOUND for each socket that FILTER lets pass, but none that listens or is long gone (TIME-WAIT). FOUND must not ask for other
+ * lists. 0, or -1 with ERR; FOUND may have been called for some by then.
  */
 int kern_sock_list_to(const struct kern_sock_filter *filter, void (*found)(void *context, const struct kern_sock *sock),
 		      void *context, struct err *err);
-
-/*
- * Ends these sockets: their owners read ECONNABORTED at once, and the destination gets a reset. *COUNT: how many; may be NULL. A kernel
- * without SOCK_DESTROY is no error, and ends none. 0, or -1 with ERR.
- */
-int kern_sock_kill_to(const struct kern_sock_filter *filter, size_t *count, struct err *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include "kernel/link.h"
 #include "kernel/namespace.h"
 #include "kernel/sock_kill.h"
+#include "kernel/sock_list.h"
 
 #include <linux/netlink.h>
 #include <stdbool.h>
@@ -74,6 +75,28 @@ static int end_sockets(struct kern_rtnl *rtnl, struct err *err)
 	return kern_sock_kill_all(-1, err);
 }
 
+static void check_socket(void *context, const struct kern_sock *sock)
+{
+	const struct kern_sock_filter *filter = context;
+
+	fuzz_check(sock->dest_ip == filter->dest_ips[0] || sock->dest_ip == filter->dest_ips[1]);
+	fuzz_check(!filter->asked || (sock->led && addr_equal(&sock->asked, filter->asked)));
+	fuzz_check(!sock->led || sock->asked.any.sa_family == AF_INET || sock->asked.any.sa_family == AF_INET6);
+}
+
+static int list_sockets(struct kern_rtnl *rtnl, struct err *err)
+{
+	static const uint32_t ips[] = { 0x0a0b0001, 0x0a0b0002 };
+	const struct addr asked = addr_from_ipv4(0x7f000001, 49983);
+	struct kern_sock_filter filter = { .dest_ips = ips, .dest_count = 2, .origins = 1 };
+
+	(void)rtnl;
+	if (kern_sock_list_to(&filter, check_socket, &filter, err) < 0)
+		return -1;
+	filter.asked = &asked;
+	return kern_sock_list_to(&filter, check_socket, &filter, err);
+}
+
 static int read_host(struct kern_rtnl *rtnl, struct err *err)
 {
 	struct inspect_host host = { 0 };
@@ -110,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int (*const readers[])(struct kern_rtnl *, struct err *) = { read_links, read_routes, read_namespace,
 									    read_flows, end_sockets, read_host,
-									    look };
+									    look,       list_sockets };
 	struct kern_rtnl rtnl = KERN_RTNL_CLOSED;
 	struct err err = { 0 };
 
