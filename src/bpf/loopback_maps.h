@@ -46,7 +46,7 @@ struct loopback_origin {
 	struct loopback_key asked; /* all zero: nothing */
 	__u32 host_ip;
 	__u16 guest_port;
-	__u16 unused;
+	__u16 unused[3];
 	__u64 since_ns; /* CLOCK_MONOTONIC */
 };
 

@@ -145,7 +145,8 @@ static void kern_sock_read_info(struct kern_sock *sock, const struct nlattr *att
 		return;
 	memcpy(&info, nla_data(attr), sizeof(info));
 	sock->has_counts = true;
-	sock->sent = info.bytes_acked;
+	/* The kernel counts the SYN, too. */
+	sock->sent = info.bytes_acked ? info.bytes_acked - 1 : 0;
 	sock->received = info.bytes_received;
 }
 
