@@ -20,6 +20,7 @@
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
 #include "health/doctor.h"
+#include "kernel/bpf.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -176,6 +177,31 @@ static int daemon_mode_remove_sockets(const struct options *options, const struc
 	return daemon_mode_remove_socket(door, "door", count, err);
 }
 
+/*
+ * Programs that lead clients of loopback addresses to guests. They go first, and even where VMs live: nobody renews their lease. A daemon
+ * of another link group, which a former configuration had, may run beside this.
+ */
+static int daemon_mode_remove_loopback(const struct config *config, unsigned *count, struct err *err)
+{
+	uint32_t groups[CONFIG_LAYOUTS_MAX];
+	size_t group_count = config_layout_groups(config, groups);
+	char pins[KERN_LOOPBACK_PATH_SIZE];
+
+	for (size_t i = 0; i < group_count; i++) {
+		bool found = false;
+
+		kern_loopback_pins(groups[i], pins);
+		if (kern_loopback_remove(pins, &found, err) < 0 &&
+		    (groups[i] == config->layout.link_group || err->code != EBUSY))
+			return -1;
+		if (!found)
+			continue;
+		(*count)++;
+		printf("removed BPF programs %s\n", pins);
+	}
+	return 0;
+}
+
 static void daemon_mode_print_live(void *context, const struct fabric_found *found)
 {
 	unsigned *count = context;
@@ -187,10 +213,10 @@ static void daemon_mode_print_live(void *context, const struct fabric_found *fou
 		printf("left slot %u: a VM runs on its TAP\n", found->slot);
 }
 
-/* Removes everything. The locks of a running daemon are ours. Returns the exit code. */
-static int daemon_mode_remove_all(const struct options *options, const struct config *config, struct store *store)
+/* Removes everything; COUNT are gone already. The locks of a running daemon are ours. Returns the exit code. */
+static int daemon_mode_remove_all(const struct options *options, const struct config *config, struct store *store,
+				  unsigned count)
 {
-	unsigned count = 0;
 	struct err err;
 
 	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
@@ -204,7 +230,8 @@ static int daemon_mode_remove_all(const struct options *options, const struct co
 }
 
 /* The same, unless a VM runs. */
-static int daemon_mode_remove_unused(const struct options *options, const struct config *config, struct store *store)
+static int daemon_mode_remove_unused(const struct options *options, const struct config *config, struct store *store,
+				     unsigned count)
 {
 	unsigned live = 0;
 	struct err err;
@@ -214,9 +241,22 @@ static int daemon_mode_remove_unused(const struct options *options, const struct
 		return EX_OSERR;
 	}
 	if (!live)
-		return daemon_mode_remove_all(options, config, store);
-	printf("nothing removed\n");
+		return daemon_mode_remove_all(options, config, store, count);
+	printf(count ? "nothing else removed\n" : "nothing removed\n");
 	return EX_TEMPFAIL;
+}
+
+static int daemon_mode_remove(const struct options *options, const struct config *config, struct store *store)
+{
+	unsigned count = 0;
+	struct err err;
+
+	if (daemon_mode_remove_loopback(config, &count, &err) < 0) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		return EX_OSERR;
+	}
+	return options->unless_live ? daemon_mode_remove_unused(options, config, store, count)
+				    : daemon_mode_remove_all(options, config, store, count);
 }
 
 /* What was made by another configuration is removed as well, and what was made by none. */
@@ -257,8 +297,7 @@ int daemon_mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	exit_code = options->unless_live ? daemon_mode_remove_unused(options, config, store)
-					 : daemon_mode_remove_all(options, config, store);
+	exit_code = daemon_mode_remove(options, config, store);
 	store_close(store);
 	config_free(config);
 	return exit_code;
