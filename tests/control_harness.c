@@ -186,6 +186,12 @@ static json_t *uses(void)
 			 "options", "door", "domain", door_domain ? door_domain : "");
 }
 
+static json_t *loopback(void)
+{
+	return json_pack("{s:s,s:b,s:n,s:b,s:i,s:i,s:n,s:s,s:n}", "mode", "auto", "open", false, "cgroup", "ipv6",
+			 false, "entries", 0, "wanted", 0, "error", "default_path", "forwarder", "default_path_reason");
+}
+
 static json_t *door(void)
 {
 	if (!door_domain)
@@ -204,11 +210,12 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o,s:n,s:o,s:n}",
+			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o,s:n,s:o,s:n,s:o}",
 					 "version", "harness", "api", CONTROL_API_VERSION, "host", "somehost", "state",
 					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
 					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0,
-					 "not_open", "uses", uses(), "handover", "door", door(), "catalog"));
+					 "not_open", "uses", uses(), "handover", "door", door(), "catalog", "loopback",
+					 loopback()));
 }
 
 static void metrics(void *context, struct control_request *request)

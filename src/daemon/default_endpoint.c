@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/endpoints.h"
+#include "daemon/loopback.h"
 #include "daemon/not_open.h"
 #include "daemon/port_holder.h"
 #include "daemon/tenant.h"
@@ -54,6 +55,7 @@ static int daemon_default_listen(struct daemon *daemon, size_t index, struct err
 
 	if (listener) {
 		endpoint->addresses[index].listener = listener;
+		daemon_loopback_default_opens(daemon, &wanted->items[index], true);
 		daemon_not_open_remove(daemon, &wanted->items[index], PROTO_TCP);
 		return 0;
 	}
@@ -116,7 +118,10 @@ void daemon_default_follow(struct daemon *daemon)
 	bool serves =
 	    sandbox && sandbox->tenant && sandbox->state != SANDBOX_DRAINING && daemon_tenant_of(sandbox)->route;
 
+	daemon_loopback_leave_default(daemon, serves ? daemon_tenant_of(sandbox) : NULL);
 	fwd_set_default(daemon->forwarder, serves ? daemon_tenant_of(sandbox)->route : NULL);
+	if (serves)
+		daemon_loopback_follow(daemon_tenant_of(sandbox));
 }
 
 void daemon_default_free(struct daemon *daemon)

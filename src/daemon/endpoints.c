@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/inherited.h"
 #include "daemon/listeners.h"
+#include "daemon/loopback.h"
 #include "daemon/not_open.h"
 #include "daemon/port_holder.h"
 #include "daemon/tenant.h"
@@ -177,6 +178,7 @@ int daemon_endpoints_open_some(struct daemon *daemon, struct sandbox *sandbox, b
 				shortage |= daemon_not_open_is_shortage(&err);
 		}
 	}
+	daemon_loopback_follow(daemon_tenant_of(sandbox));
 	return shortage ? -1 : 0;
 }
 

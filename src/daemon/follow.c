@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/loopback.h"
 #include "daemon/metrics.h"
 #include "daemon/reserve.h"
 #include "daemon/tenant.h"
@@ -28,6 +29,11 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 
 	if (!tenant || !tenant->route || sandbox->carrier == up)
 		return;
+	/* Whoever connected from now on would wait for an answer in vain. */
+	daemon_loopback_cut(tenant);
+	daemon_loopback_forget(tenant);
+	if (!up && !sandbox->paused)
+		daemon_loopback_end_clients(tenant);
 	sandbox->carrier = up;
 	sandbox->carrier_downs = downs;
 	sandbox->was_attached |= up;
@@ -244,6 +250,8 @@ void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sa
 {
 	struct daemon *daemon = context;
 
+	if (daemon_tenant_of(sandbox))
+		daemon_loopback_follow(daemon_tenant_of(sandbox));
 	daemon_follow_store(daemon, sandbox, from);
 	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
 }

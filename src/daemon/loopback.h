@@ -8,8 +8,11 @@
  * table is served by the forwarder alone.
  */
 
+#include "base/addr.h"
+
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct daemon;
@@ -17,17 +20,15 @@ struct endpoint;
 struct err;
 struct tenant;
 
-/* The folder of a bpffs where the table outlives a daemon that is killed. */
-#define LOOPBACK_PINS "/sys/fs/bpf/weft"
-
 /* Makes the part. 0, or -1 with ERR (ENOMEM). */
 int daemon_loopback_start(struct daemon *daemon, struct err *err);
 
 /*
- * Opens the table, as the configuration has it, and removes all that a former run left in it: the sandboxes of that run are known, and
- * learn which of their ports had answered. That it cannot be opened is told once.
+ * Opens the table, as the options have it, and removes all that a former run left in it. The sandboxes of that run are known by then,
+ * and learn which of their ports had answered. That it cannot be opened is told once. Unless it is LATE already, only if a former run
+ * left something. Once: a further call does nothing.
  */
-void daemon_loopback_open(struct daemon *daemon);
+void daemon_loopback_open(struct daemon *daemon, bool late);
 
 /* Brings the entries of TENANT's endpoints, and of the default one where that leads to it, to what is wanted now. */
 void daemon_loopback_follow(struct tenant *tenant);
@@ -38,23 +39,34 @@ void daemon_loopback_reload(struct daemon *daemon);
 /* Removes all its entries, before anything else is done that its clients would feel. They come again with daemon_loopback_follow(). */
 void daemon_loopback_cut(struct tenant *tenant);
 
-/* Removes the entry of one address, whose listener is about to be closed. */
-void daemon_loopback_leave(struct tenant *tenant, struct endpoint *endpoint, size_t index);
+/* The same before a change by PATCH comes into force, after which ENDPOINTS are the sandbox's. */
+void daemon_loopback_cut_for_patch(struct tenant *tenant, struct endpoint *endpoints, size_t count);
+
+/* Whether weft listens at LISTEN for the default endpoint. */
+void daemon_loopback_default_opens(struct daemon *daemon, const struct addr *listen, bool open);
 
 /* The default endpoint leads to another tenant from now on (NULL: to none): the former's entries go. */
 void daemon_loopback_leave_default(struct daemon *daemon, const struct tenant *next);
 
 /*
- * Ends the host's own TCP connections to the sandbox's host address; with ENDPOINT those that came by it. They have nobody who would end
- * them otherwise. Nothing while no connection goes that way.
+ * Ends the host's own TCP connections to the sandbox's host address, or those that came by an address of ENDPOINT. They have nobody else
+ * who would end them. Nothing where there is no table.
  */
-void daemon_loopback_end_clients(struct tenant *tenant, const struct endpoint *endpoint);
+void daemon_loopback_end_clients(struct tenant *tenant);
+void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index);
+
+/* For fwd_route_on_answered(); CONTEXT is the tenant. */
+void daemon_loopback_on_answered(void *context, uint16_t port, enum proto proto);
 
 /* Its guest is another one from now on, whose ports have not answered yet. */
 void daemon_loopback_forget(struct tenant *tenant);
 
-/* Connections ever of TENANT that went by an entry. */
-uint64_t daemon_loopback_connections(struct tenant *tenant);
+/* Connections of TENANT that went by an entry: all in this run, and ENTERED of these by those that are in the table still. */
+void daemon_loopback_connections(struct tenant *tenant, uint64_t *ever, uint64_t *entered);
+
+/* Whether there is a table, and kern_loopback_origins() of it; -1: there is none. */
+bool daemon_loopback_is_open(const struct daemon *daemon);
+int daemon_loopback_origins(const struct daemon *daemon);
 
 /* The member `loopback' of the status. NULL for want of memory. */
 json_t *daemon_loopback_describe(const struct daemon *daemon);

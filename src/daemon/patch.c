@@ -16,6 +16,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
+#include "daemon/loopback.h"
 #include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
@@ -174,6 +175,7 @@ static void daemon_patch_on_flushed(void *context, const struct err *err)
 
 static void daemon_patch_pause_sandbox(struct tenant *tenant)
 {
+	daemon_loopback_cut(tenant);
 	tenant->sandbox->paused = true;
 	fwd_route_pause(tenant->route);
 	daemon_tenant_settle(tenant, "paused");
@@ -185,6 +187,8 @@ static void daemon_patch_resume_sandbox(struct tenant *tenant, bool keep)
 
 	sandbox->paused = false;
 	sandbox->guest_answers = false; /* readiness is probed anew */
+	if (!keep)
+		daemon_loopback_end_clients(tenant);
 	fwd_route_resume(tenant->route, keep);
 	daemon_tenant_settle(tenant, "resumed");
 	fabric_recheck(tenant->daemon->fabric, sandbox->slot);
@@ -273,6 +277,24 @@ static int daemon_patch_save_former(struct patch_change *change, struct sandbox 
 	return saved;
 }
 
+/* Clients that connect from now on come to the listeners, and those who came by an endpoint that is gone have nobody there any more. */
+static void daemon_patch_leave_kernel(struct patch_change *change)
+{
+	struct sandbox *sandbox = change->sandbox;
+	struct registry_patch *prepared = &change->prepared;
+
+	daemon_loopback_cut_for_patch(daemon_tenant_of(sandbox), prepared->endpoints, prepared->endpoint_count);
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		const struct endpoint *endpoint = &sandbox->endpoints[i];
+
+		for (size_t j = 0; j < endpoint->listen_count; j++)
+			if (endpoint->handles[j] &&
+			    !daemon_patch_had_handle(prepared->endpoints, prepared->endpoint_count,
+						     endpoint->handles[j]))
+				daemon_loopback_end_clients_of(daemon_tenant_of(sandbox), endpoint, j);
+	}
+}
+
 /* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
 static int daemon_patch_commit(struct patch_change *change, struct err *err)
 {
@@ -291,6 +313,7 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 		former = registry_default_explicit(daemon->registry);
 	if (former && daemon_patch_save_former(change, former, err) < 0)
 		return -1;
+	daemon_patch_leave_kernel(change);
 	daemon_patch_announce_differences(change);
 	daemon_patch_close_others(daemon, sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
 				  prepared->endpoint_count, true);
@@ -337,6 +360,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
 	daemon_publish(daemon_tenant_of(sandbox), CATALOG_START);
 	daemon_default_follow(change->daemon);
+	daemon_loopback_follow(daemon_tenant_of(sandbox));
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);
 }
 

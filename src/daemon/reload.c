@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/door.h"
 #include "daemon/load_config.h"
+#include "daemon/loopback.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
@@ -54,6 +55,7 @@ static void daemon_reload_apply(struct daemon *daemon, const struct config *fres
 		fwd_reconfigure(daemon->forwarder);
 	if (daemon->fabric)
 		fabric_reconfigure(daemon->fabric);
+	daemon_loopback_reload(daemon);
 	daemon_door_reconfigure(daemon);
 	daemon_publish_reload(daemon);
 }

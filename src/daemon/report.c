@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "config/layout.h"
 #include "control/control.h"
 #include "daemon/collect.h"
 #include "daemon/daemon.h"
@@ -20,6 +21,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <sys/utsname.h>
 
 enum { CONNECTIONS_LISTED_MAX = 10000 };
@@ -98,21 +100,92 @@ static json_t *daemon_report_connection(const struct fwd_connection_info *info)
 			 "connect_ms", connect_ms);
 }
 
-static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)
+/* NULL for want of memory. */
+static json_t *daemon_report_client(const struct fabric_client *client)
 {
-	if (!info) {
-		control_request_refuse_unavailable(context, "out of memory");
+	char endpoint[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
+	const char *state = client->connecting ? "dialing" : client->closing ? "half-closed" : "open";
+	json_int_t id = (json_int_t)addr_port(&client->client) << 16 | addr_port(&client->to);
+
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:n}", "id", id, "direction",
+			 fwd_direction_name(DIRECTION_IN), "path", "kernel", "endpoint",
+			 addr_format(&client->asked, endpoint), "client", addr_format(&client->client, from), "state",
+			 state, "bytes_to_guest", (json_int_t)client->bytes_to_guest, "bytes_from_guest",
+			 (json_int_t)client->bytes_from_guest, "age_ms", (json_int_t)client->age_ms, "connect_ms");
+}
+
+/* An answer with the forwarder's connections, to which those of the kernel are added. */
+struct report_connections {
+	struct daemon *daemon;
+	struct control_request *request;
+	json_t *list; /* NULL: there was no memory */
+};
+
+static void daemon_report_append(json_t **list, json_t *item)
+{
+	if (*list && json_array_append_new(*list, item) == 0)
+		return;
+	if (!*list)
+		json_decref(item);
+	json_decref(*list);
+	*list = NULL;
+}
+
+static void daemon_report_answer_connections(struct report_connections *report)
+{
+	if (report->list)
+		control_request_answer(report->request, 200, json_pack("{s:o}", "connections", report->list));
+	else
+		control_request_refuse_unavailable(report->request, "out of memory");
+	free(report);
+}
+
+static void daemon_report_clients(void *context, const struct fabric_client *clients, size_t count,
+				  const struct err *err)
+{
+	struct report_connections *report = context;
+	struct problem problem;
+
+	if (err) {
+		daemon_explain(err, &problem);
+		control_request_refuse(report->request, &problem);
+		json_decref(report->list);
+		free(report);
 		return;
 	}
-	json_t *connections = json_array();
+	for (size_t i = 0; i < count && report->list; i++)
+		daemon_report_append(&report->list, daemon_report_client(&clients[i]));
+	daemon_report_answer_connections(report);
+}
 
-	for (size_t i = 0; i < count && connections; i++) {
-		if (json_array_append_new(connections, daemon_report_connection(&info[i])) == 0)
-			continue;
-		json_decref(connections);
-		connections = NULL;
-	}
-	control_request_answer(context, 200, json_pack("{s:o}", "connections", connections));
+/* Asks the kernel for those that go past the forwarder, as far as there is room for more. */
+static bool daemon_report_ask_for_clients(struct report_connections *report)
+{
+	struct daemon *daemon = report->daemon;
+	const struct sandbox *sandbox = registry_find(daemon->registry, report->request->target.id);
+	size_t known = json_array_size(report->list);
+
+	if (!report->list || !sandbox || !daemon->fabric || !daemon_loopback_is_open(daemon) ||
+	    known >= CONNECTIONS_LISTED_MAX)
+		return false;
+	if (fabric_list_clients(daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),
+				daemon_loopback_origins(daemon), CONNECTIONS_LISTED_MAX - known, daemon_report_clients,
+				report))
+		return true;
+	json_decref(report->list);
+	report->list = NULL;
+	return false;
+}
+
+static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)
+{
+	struct report_connections *report = context;
+
+	report->list = info ? json_array() : NULL;
+	for (size_t i = 0; i < count && report->list; i++)
+		daemon_report_append(&report->list, daemon_report_connection(&info[i]));
+	if (!daemon_report_ask_for_clients(report))
+		daemon_report_answer_connections(report);
 }
 
 void daemon_connections(void *context, struct control_request *request)
@@ -120,14 +193,20 @@ void daemon_connections(void *context, struct control_request *request)
 	static const struct fwd_connection_info none;
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+	struct report_connections *report = sandbox ? calloc(1, sizeof(*report)) : NULL;
 
 	if (!sandbox)
 		return;
+	if (!report) {
+		control_request_refuse_unavailable(request, "out of memory");
+		return;
+	}
+	*report = (struct report_connections){ .daemon = daemon, .request = request };
 	if (sandbox->tenant && daemon_tenant_of(sandbox)->route)
 		fwd_route_list(daemon_tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections,
-			       request);
+			       report);
 	else
-		daemon_report_connections(request, &none, 0);
+		daemon_report_connections(report, &none, 0);
 }
 
 static void daemon_report_reach(void *context, const struct fabric_reach *reach, const struct err *err)

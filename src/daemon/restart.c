@@ -28,6 +28,7 @@
 #include "daemon/handed_over.h"
 #include "daemon/host_services.h"
 #include "daemon/listeners.h"
+#include "daemon/loopback.h"
 #include "daemon/marks.h"
 #include "daemon/notify.h"
 #include "daemon/recall.h"
@@ -141,6 +142,7 @@ static void daemon_restart_end_step(struct daemon *daemon)
 	/* A stop may have come first, and it stands. */
 	if (--restart->adoptions_left || daemon->state != DAEMON_ADOPTING)
 		return;
+	daemon_loopback_open(daemon, true);
 	daemon_become(daemon, DAEMON_RUNNING);
 	daemon_marks_tell(daemon);
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
@@ -436,6 +438,7 @@ static void daemon_restart_on_step(void *context)
 	case PHASE_REGISTERING:
 		if (daemon_restart_register_some(restart, until_us)) {
 			restart->phase = PHASE_LETTING_IN;
+			daemon_loopback_open(restart->daemon, false);
 			daemon_handed_over_take(restart->daemon);
 		}
 		break;

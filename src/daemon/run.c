@@ -32,6 +32,7 @@
 #include "daemon/last_state.h"
 #include "daemon/listeners.h"
 #include "daemon/load_config.h"
+#include "daemon/loopback.h"
 #include "daemon/marks.h"
 #include "daemon/metrics.h"
 #include "daemon/not_open.h"
@@ -197,6 +198,7 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
 	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
+	daemon_loopback_close(daemon);
 	if (daemon_handing_over_is_possible(daemon))
 		daemon_run_prepare_handover(daemon);
 	if (!daemon_handing_over_begin(daemon, daemon_run_on_handed_over))
@@ -377,7 +379,7 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
 	    daemon_handed_over_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
 	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0 ||
-	    daemon_publish_start(daemon, err) < 0)
+	    daemon_publish_start(daemon, err) < 0 || daemon_loopback_start(daemon, err) < 0)
 		return -1;
 	return 0;
 }
@@ -457,6 +459,7 @@ static void daemon_run_finish(struct running *running)
 {
 	struct daemon *daemon = &running->daemon;
 
+	daemon_loopback_close(daemon);
 	daemon_diagnoses_stop(daemon);
 	daemon_examine_stop(daemon);
 	control_park_refuse_all(&daemon->parked, "weftd is stopping");
@@ -489,6 +492,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_handed_over_stop(daemon);
 	daemon_metrics_stop(daemon);
 	daemon_rates_stop(daemon);
+	daemon_loopback_stop(daemon);
 	daemon_not_open_stop(daemon);
 	daemon_listeners_free(daemon);
 	daemon_inherited_free(daemon->inherited);

@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/handed_over.h"
+#include "daemon/loopback.h"
 #include "daemon/tenant.h"
 
 #include <errno.h>
@@ -54,8 +55,10 @@ static void daemon_takeover_follow_carrier(struct tenant *tenant, bool carrier, 
 	bool blinked =
 	    sandbox->carrier == carrier && downs >= 0 && sandbox->carrier_downs >= 0 && sandbox->carrier_downs != downs;
 
-	if (blinked || sandbox->carrier != carrier)
+	if (blinked || sandbox->carrier != carrier) {
 		sandbox->guest_answers = false;
+		daemon_loopback_forget(tenant);
+	}
 	if (blinked) {
 		sandbox->carrier = !carrier;
 		sandbox->was_attached = true;
@@ -113,6 +116,7 @@ static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric
 	if (sandbox->state == SANDBOX_FAILED && !slot->failure)
 		daemon_tenant_recover(tenant);
 	daemon_tenant_follow_readiness(tenant);
+	daemon_loopback_follow(tenant);
 	daemon_handed_over_follow(tenant);
 	if (!takeover->reported)
 		return;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "config/layout.h"
 #include "daemon/daemon.h"
+#include "daemon/loopback.h"
 #include "forwarder/handover.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 		free(tenant);
 		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
 	}
+	fwd_route_on_answered(tenant->route, daemon_loopback_on_answered, tenant);
 	fwd_route_set_guest(tenant->route, sandbox->layout->guest.ip);
 	fwd_route_set_source(tenant->route, config_host_ip(sandbox->layout, sandbox->slot));
 	fwd_route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
@@ -64,8 +66,10 @@ void daemon_tenant_free(struct tenant *tenant)
 	daemon_tenant_refuse_leaving(tenant, &problem);
 	if (tenant->probe)
 		fwd_probe_stop(tenant->probe);
+	daemon_loopback_cut(tenant);
 	cleanup_fd(&tenant->netns_fd);
 	tenant->sandbox->tenant = NULL;
+	vec_free(&tenant->entered.answered);
 	free(tenant->last_diagnosis);
 	free(tenant);
 }
@@ -224,13 +228,15 @@ void daemon_tenant_refresh(struct sandbox *sandbox)
 {
 	struct tenant *tenant = daemon_tenant_of(sandbox);
 	struct fwd_route_stats stats;
+	uint64_t led;
 
 	if (!tenant || !tenant->route)
 		return;
 	fwd_route_stats(tenant->route, &stats);
+	daemon_loopback_connections(tenant, &led, &sandbox->counters.connections_entered);
 	sandbox->counters.connections_open = stats.connections_open;
 	sandbox->counters.connections_held = stats.connections_held;
-	sandbox->counters.connections_total = tenant->base.connections_total + stats.connections_total;
+	sandbox->counters.connections_total = tenant->base.connections_total + stats.connections_total + led;
 	if (stats.last_activity_ms > sandbox->last_activity_ms)
 		sandbox->last_activity_ms = stats.last_activity_ms;
 }

@@ -9,6 +9,7 @@
 
 #include "base/burst.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "control/request.h"
 #include "daemon/listeners.h"
 #include "daemon/rate_ring.h"
@@ -69,7 +70,14 @@ struct tenant {
 	struct rate_ring rates;              /* its traffic of late */
 	uint64_t rates_tick;                 /* of its last point */
 	char published[SANDBOX_ID_MAX + 1];  /* the key of its entry in the catalogue; "": none */
-	char *last_diagnosis;                /* owned: the answer to the last one; NULL: none was made yet */
+	struct {
+		struct {
+			VEC_OF(uint32_t);
+		} answered;      /* ports of the guest that did, see there */
+		uint64_t gone;   /* connections by entries that are gone, in this run or not stored by the former */
+		uint64_t former; /* by those of the former run, while it is counted */
+	} entered;               /* loopback.c */
+	char *last_diagnosis;    /* owned: the answer to the last one; NULL: none was made yet */
 };
 
 /* Makes the tenant of SANDBOX with its route. 0, or -1 with ERR. */

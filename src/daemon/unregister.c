@@ -18,6 +18,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
+#include "daemon/loopback.h"
 #include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
@@ -102,6 +103,7 @@ static void daemon_unregister_on_route_closed(void *context)
 	struct tenant *tenant = context;
 
 	tenant->route = NULL;
+	daemon_loopback_end_clients(tenant);
 	if (tenant->daemon->fabric)
 		daemon_collect_now(tenant->daemon, tenant->sandbox);
 	cleanup_fd(&tenant->netns_fd);
@@ -130,6 +132,7 @@ void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, uns
 	if (request)
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	tenant->busy = true;
+	daemon_loopback_cut(tenant);
 	daemon_publish_end(tenant);
 	daemon_tenant_forget_takeover(tenant);
 	/* Its last counters go into the sums of the host, and into the line of its end. */

@@ -81,6 +81,9 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	fabric->traffic = fabric_traffic_new(fabric);
 	if (!fabric->traffic)
 		return err_set(err, ENOMEM, "fabric");
+	fabric->clients = fabric_clients_new(fabric, err);
+	if (!fabric->clients)
+		return -1;
 	if (fabric_prepare_host(fabric, err) < 0)
 		return -1;
 	fabric->builder = fabric_job_thread_new("weft-builder", fabric->mailbox, true, err);
@@ -155,6 +158,7 @@ void fabric_free(struct fabric *fabric)
 	base_mailbox_free(fabric->mailbox);
 	fabric_scanning_free(fabric->scanning);
 	fabric_traffic_free(fabric->traffic);
+	fabric_clients_free(fabric->clients);
 	fabric_answers_free(fabric->answers);
 	if (fabric->slots)
 		fabric_forget_all(fabric);

@@ -208,6 +208,35 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 /* Ends every tracked flow of the slot (resume with reset). */
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
 
+/*
+ * Ends the TCP connections of this host's own processes to HOST_IP (host order), which have nobody else that would end them. Many such
+ * calls cost the claimer as much as one. A shortage is waited for, as long as the fabric lives.
+ */
+void fabric_end_clients(struct fabric *fabric, uint32_t host_ip);
+
+/*
+ * The same for those that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. ORIGINS: kern_loopback_origins(),
+ * of which a duplicate is used; -1: who asked for ASKED cannot be told, and all that are connected to that port are ended.
+ */
+void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
+			   int origins);
+
+/* A connection of a process of this host to a guest, past the forwarder. */
+struct fabric_client {
+	struct addr asked;  /* what it asked for: a loopback address; or the host address */
+	struct addr client; /* itself, as the guest's namespace sees it */
+	struct addr to;     /* the host address */
+	bool connecting, closing;
+	uint64_t bytes_to_guest, bytes_from_guest; /* as far as the kernel tells */
+	uint64_t age_ms;                           /* 0: unknown */
+};
+typedef void fabric_clients_done(void *context, const struct fabric_client *clients, size_t count,
+				 const struct err *err);
+
+/* Lists those to HOST_IP, at most LIMIT. ORIGINS as above, or -1. False: there is no memory, and DONE is not called. */
+bool fabric_list_clients(struct fabric *fabric, uint32_t host_ip, int origins, size_t limit, fabric_clients_done *done,
+			 void *context);
+
 /* Looks at TAP and veth of the slot again and reports changes to the watcher. For after a resume, and tests. */
 void fabric_recheck(struct fabric *fabric, unsigned slot);
 

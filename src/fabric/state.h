@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct answers;
+struct clients;
 struct event_base;
 struct mailbox;
 struct host_facts;
@@ -72,11 +73,16 @@ struct fabric {
 	struct patrol *patrol;
 	struct host_facts *host_facts;
 	struct traffic *traffic; /* the one reading of traffic.c */
+	struct clients *clients; /* whose end is due: clients.c */
 	struct pool *pool;
 };
 
 /* Room for a reading. NULL for want of memory. FREE after the threads; NULL is fine. */
 struct traffic *fabric_traffic_new(struct fabric *fabric);
 void fabric_traffic_free(struct traffic *traffic);
+
+/* The same for clients.c. NULL with ERR. */
+struct clients *fabric_clients_new(struct fabric *fabric, struct err *err);
+void fabric_clients_free(struct clients *clients);
 
 #endif

@@ -202,6 +202,7 @@ static void fwd_dial_answered(struct connection *connection)
 	fwd_wheel_cancel(&connection->timer);
 	fwd_connection_become(connection, &pump_state);
 	connection->error = 0;
+	fwd_answered_note(connection->side, connection->endpoint, PROTO_TCP);
 	if (fwd_connection_watch(connection, client) < 0) {
 		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;

@@ -130,6 +130,13 @@ void fwd_route_resume(struct fwd_route *route, bool keep);
  */
 void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits);
 
+/*
+ * Calls ANSWERED for each port of the guest that has answered a client of a loopback address, once until the carrier is lost. To be set
+ * before the route has a namespace.
+ */
+void fwd_route_on_answered(struct fwd_route *route, void (*answered)(void *context, uint16_t port, enum proto proto),
+			   void *context);
+
 /* The name of its sandbox, for the log; NULL: none. */
 enum { FWD_NAME_MAX = 64 };
 void fwd_route_set_name(struct fwd_route *route, const char *name);

@@ -120,8 +120,11 @@ void fwd_route_destroy(struct fwd_route *route)
 	fwd_probe_detach_all(route);
 	if (route->holds_namespace)
 		fwd_share_hold(route->forwarder, -1);
-	for (size_t i = 0; i < route->forwarder->worker_count; i++)
+	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
+		if (route->sides[i])
+			fwd_answered_free(route->sides[i]);
 		free(route->sides[i]);
+	}
 	LIST_REMOVE(route, link);
 	timer_free(&route->drain);
 	pthread_mutex_destroy(&route->lock);
@@ -174,6 +177,7 @@ struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker)
 	side->paused_at_ms = clock_now_ms();
 	side->update.deliver = fwd_route_apply_on_message;
 	side->empty.deliver = fwd_route_on_empty;
+	fwd_answered_init(side);
 	LIST_INIT(&side->connections);
 	LIST_INIT(&side->udp_ports);
 	route->sides[worker] = side;
@@ -222,6 +226,8 @@ void fwd_route_set_up(struct fwd_route *route, bool up)
 	if (state.up == up)
 		return;
 	state.up = up;
+	if (!up)
+		state.losses++;
 	if (!up && !state.paused)
 		state.carrier_losses++;
 	fwd_route_notify(route, &state);
@@ -279,6 +285,13 @@ void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 	state.limits = *limits;
 	fwd_route_take_common_limits(route, &state);
 	fwd_route_notify(route, &state);
+}
+
+void fwd_route_on_answered(struct fwd_route *route, void (*answered)(void *context, uint16_t port, enum proto proto),
+			   void *context)
+{
+	route->answered = answered;
+	route->answered_context = context;
 }
 
 void fwd_route_set_name(struct fwd_route *route, const char *name)

@@ -38,6 +38,9 @@ struct fwd_route {
 	size_t sides_busy;   /* that have not reported `empty` */
 	size_t barriers_out; /* that are not back */
 	struct mail closed;  /* to main itself, where no worker was concerned */
+	void (*answered)(void *context, uint16_t port,
+			 enum proto proto); /* NULL: nobody asks. Constant once it has a namespace: any thread */
+	void *answered_context;
 	void (*done)(void *context);
 	void *done_context;
 	struct route_side *sides[]; /* by worker; NULL: no connection came there yet */

@@ -24,6 +24,7 @@ void fwd_route_apply_on_message(struct mail *mail)
 	struct connection *connection, *next;
 
 	fwd_route_side_read(side);
+	fwd_answered_follow(side);
 	if (fwd_route_state_pauses(&side->state, &before))
 		side->paused_at_ms = side->worker->now_ms;
 	/* An operation may close the connection it is given, or move it to another side, and does no more to the list. */

@@ -4,6 +4,7 @@
 
 #include "base/loop.h"
 #include "base/queue.h"
+#include "forwarder/answered.h"
 #include "forwarder/route_state.h"
 #include "forwarder/tally.h"
 
@@ -30,6 +31,7 @@ struct route_side {
 	size_t count; /* of connections, UDP endpoints and their flows */
 	bool empty_reported;
 	struct side_tally tally;
+	struct answered answered;
 
 	struct mail update;         /* to the worker: the state has changed */
 	bool update_posted;         /* under the route's lock */

@@ -24,6 +24,7 @@ struct route_state {
 	bool reset_all;               /* every connection ends now */
 	enum fwd_close_reason reason; /* of reset_all */
 	unsigned carrier_losses;      /* outside of pauses */
+	unsigned losses;              /* in pauses too */
 	unsigned flow_resets;         /* resumes that do not keep the flows */
 	unsigned refused_grace_ms;
 	unsigned door_hold_ms;        /* for a client that came through the door, instead of connect_deadline_ms */

@@ -43,6 +43,7 @@ static void fwd_udp_flow_pass_to_client(struct udp_flow *flow, struct udp_batch 
 {
 	unsigned lost;
 
+	fwd_answered_note(flow->port->side, flow->port->endpoint, PROTO_UDP);
 	fwd_udp_table_answer(&flow->port->flows, flow);
 	fwd_udp_flow_count(flow, 0, fwd_udp_batch_send(batch, 0, count, flow->port->fd, &lost));
 	fwd_tally_lose(flow->port->side, lost);

@@ -68,7 +68,8 @@ struct endpoint {
 	bool absent[SPEC_LISTEN_MAX]; /* the host has no ::1, and the others serve alone; set by the opener */
 	bool entered
 	    [SPEC_LISTEN_MAX]; /* it is in the kernel's table: clients need no forwarder. Set by daemon/loopback.c */
-	enum path_reason path_reason; /* by the same: why not */
+	uint64_t hits[SPEC_LISTEN_MAX]; /* by the same: connections through it, as last read */
+	enum path_reason path_reason;   /* by the same: why not */
 };
 
 /* Whether clients reach ENDPOINT by all its addresses that the host has. One of nat has no listener and is open. */
@@ -81,6 +82,8 @@ struct counters {
 	uint64_t connections_open;
 	uint64_t connections_held; /* of the open ones, still waiting for the guest */
 	uint64_t drops_total;
+	/* Of the total: counted in the kernel's table, where they outlive a daemon that is killed. Not shown. */
+	uint64_t connections_entered;
 };
 
 /* A text that means one sandbox, and no other: for the registry alone. */

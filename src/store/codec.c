@@ -69,14 +69,15 @@ static json_t *store_encode_others(json_t *object, const char *text)
 json_t *store_encode(const struct sandbox *sandbox)
 {
 	json_t *object = json_pack(
-	    "{s:i, s:s, s:s, s:i, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
-	    STORE_VERSION, "id", sandbox->id, "execution", sandbox->execution, "slot", (int)sandbox->slot, "layout",
-	    store_encode_layout(sandbox->layout), "paused", sandbox->paused, "draining",
+	    "{s:i, s:s, s:s, s:i, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+	    "version", STORE_VERSION, "id", sandbox->id, "execution", sandbox->execution, "slot", (int)sandbox->slot,
+	    "layout", store_encode_layout(sandbox->layout), "paused", sandbox->paused, "draining",
 	    sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "tap_lost",
 	    sandbox->failure == FAILURE_TAP, "registered_ms", (json_int_t)sandbox->registered_ms, "last_activity_ms",
 	    (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu, "netns_device",
-	    (json_int_t)sandbox->netns_device, "netns_inode", (json_int_t)sandbox->netns_inode, "default_turn",
-	    (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
+	    (json_int_t)sandbox->netns_device, "netns_inode", (json_int_t)sandbox->netns_inode, "connections_entered",
+	    (json_int_t)sandbox->counters.connections_entered, "default_turn", (json_int_t)sandbox->default_turn,
+	    "request", wire_write_spec(sandbox->spec), "endpoints",
 	    wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
 			     store_encode_endpoint),
 	    "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
@@ -220,6 +221,12 @@ static int store_read_netns_inode(const struct wire_reader *reader, const struct
 				  void *target)
 {
 	return store_read_number(reader, place, value, &((struct stored *)target)->netns_inode);
+}
+
+static int store_read_connections_entered(const struct wire_reader *reader, const struct wire_place *place,
+					  const json_t *value, void *target)
+{
+	return store_read_number(reader, place, value, &((struct stored *)target)->base.connections_entered);
 }
 
 static int store_read_default_turn(const struct wire_reader *reader, const struct wire_place *place,
@@ -384,6 +391,7 @@ static int store_decode_json(json_t *json, const struct wire_reader *reader, str
 		{ "mtu", store_read_mtu, WIRE_REQUIRED },
 		{ "netns_device", store_read_netns_device, WIRE_OPTIONAL },
 		{ "netns_inode", store_read_netns_inode, WIRE_OPTIONAL },
+		{ "connections_entered", store_read_connections_entered, WIRE_OPTIONAL },
 		{ "default_turn", store_read_default_turn, WIRE_OPTIONAL },
 		{ "request", store_read_request, WIRE_REQUIRED },
 		{ "endpoints", store_read_endpoints, WIRE_REQUIRED },

@@ -114,6 +114,22 @@ void fake_updated(int code)
 	done(rooms.updating_context, err_of(code, &err));
 }
 
+void fabric_end_clients(struct fabric *fabric, uint32_t host_ip)
+{
+	(void)fabric;
+	(void)host_ip;
+}
+
+void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
+			   int origins)
+{
+	(void)fabric;
+	(void)host_ip;
+	(void)guest_port;
+	(void)asked;
+	(void)origins;
+}
+
 /* ---- the forwarder ---- */
 
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
@@ -158,6 +174,14 @@ void fwd_route_set_source(struct fwd_route *route, uint32_t ip)
 {
 	(void)route;
 	(void)ip;
+}
+
+void fwd_route_on_answered(struct fwd_route *route, void (*answered)(void *context, uint16_t port, enum proto proto),
+			   void *context)
+{
+	(void)route;
+	(void)answered;
+	(void)context;
 }
 
 void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)

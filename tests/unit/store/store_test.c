@@ -53,7 +53,7 @@ START_TEST(what_is_saved_is_loaded_again)
 		 " \"ports\": [7, 8]}]}, \"limits\": {\"connections\": 5}}");
 	struct stored *stored;
 
-	a->counters = (struct counters){ 1, 2, 3, 4, 5, 6, 7, 8 };
+	a->counters = (struct counters){ 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 	a->paused = true;
 	a->mtu = 1400;
 	a->last_activity_ms = 1234567890123;

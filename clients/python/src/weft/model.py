@@ -525,6 +525,6 @@ class Status:
     """None: nothing is published."""
     api: str = "1.0"
     """The version of the API; a weftd that does not tell it has 1.0."""
-    loopback: Optional[LoopbackStatus] = None
-    """None: this weftd does not tell."""
+    loopback: LoopbackStatus = LoopbackStatus("forwarder", False, None, False, 0, 0, None, "forwarder", "off")
+    """A weftd that does not tell it leads nobody past itself."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_LOOPBACK_STATE_H
+#define WEFT_DAEMON_LOOPBACK_STATE_H
+
+/* What the files of loopback.h share. */
+
+#include "base/loop.h"
+#include "config/config.h"
+#include "kernel/bpf.h"
+#include "registry/endpoint_path.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct daemon;
+struct err;
+struct tenant;
+
+struct loopback {
+	struct daemon *daemon;
+	struct kern_loopback *kern; /* NULL: there is none */
+	bool opened;                /* it was tried to open it, as far as the options want it */
+	bool broken;                /* an entry could not be deleted: none counts, and all of it is made anew */
+	bool troubled;              /* an update failed */
+	char error[256];            /* the last one, or why there is no table; "": none */
+	char cgroup[KERN_LOOPBACK_PATH_SIZE];
+	char pins[KERN_LOOPBACK_PATH_SIZE];
+	struct timer timer;
+	struct endpoint default_endpoint; /* its first addresses; HANDLES mean that weft listens there */
+	struct tenant *default_tenant;    /* whose entries those of the default endpoint are; NULL: nobody's */
+	size_t entries;
+	uint64_t read_ms, read_pause_ms; /* the hits were read then, and are not for so long */
+};
+
+/* Notes that an update failed, and has it tried again. */
+void daemon_loopback_complain(struct loopback *loopback, const char *what, const struct err *err);
+
+struct path_facts daemon_loopback_facts(const struct loopback *loopback);
+void daemon_loopback_follow_all(struct loopback *loopback);
+
+/* PORT of TENANT's guest has answered. */
+void daemon_loopback_learn(struct tenant *tenant, uint16_t port, enum proto proto);
+
+/* HITS connections went by an entry of ENDPOINT that is gone. */
+void daemon_loopback_count(struct tenant *tenant, const struct endpoint *endpoint, uint64_t hits);
+
+/* The tenant whose host address that is; NULL: none. */
+struct tenant *daemon_loopback_owner(const struct daemon *daemon, uint32_t host_ip);
+
+/* Reads the hits of all entries, unless that was done just now; NOW: even then. */
+void daemon_loopback_read_hits(struct loopback *loopback, bool now);
+
+#endif
