@@ -224,12 +224,14 @@ static __always_inline struct loopback_origin *loopback_asked_of_sender(struct b
 SEC("cgroup/connect4")
 int loopback_connect4(struct bpf_sock_addr *ctx)
 {
-	struct loopback_key key = { .ip = { ctx->user_ip4 }, .family = LOOPBACK_INET };
-	struct loopback_entry *entry;
+	__u32 ip = ctx->user_ip4;
 	struct bpf_sock *sk = ctx->sk;
 
-	if (!loopback_is_127(key.ip[0]) || !sk)
+	if (!loopback_is_127(ip) || !sk)
 		return 1;
+	struct loopback_key key = { .ip = { ip }, .family = LOOPBACK_INET };
+	struct loopback_entry *entry;
+
 	entry = loopback_find(ctx, &key);
 	if (!entry || !loopback_is_free(sk) || sk->src_ip4 != 0 || loopback_is_mptcp(sk) ||
 	    !loopback_note(sk, &key, entry))
@@ -243,19 +245,19 @@ SEC("cgroup/connect6")
 int loopback_connect6(struct bpf_sock_addr *ctx)
 {
 	__u32 first = ctx->user_ip6[0], second = ctx->user_ip6[1], third = ctx->user_ip6[2], last = ctx->user_ip6[3];
-	struct loopback_key key = { .ip = { 0, 0, 0, last }, .family = LOOPBACK_INET6 };
-	struct loopback_entry *entry;
+	int mapped = loopback_is_mapped(first, second, third) && loopback_is_127(last);
 	struct bpf_sock *sk = ctx->sk;
 
-	if (loopback_is_mapped(first, second, third) && loopback_is_127(last)) {
+	if ((!mapped && (first != 0 || second != 0 || third != 0 || last != bpf_htonl(1))) || !sk)
+		return 1;
+	struct loopback_key key = { .ip = { 0, 0, 0, last }, .family = LOOPBACK_INET6 };
+	struct loopback_entry *entry;
+
+	if (mapped) {
 		key.ip[0] = last;
 		key.ip[3] = 0;
 		key.family = LOOPBACK_INET;
-	} else if (first != 0 || second != 0 || third != 0 || last != bpf_htonl(1)) {
-		return 1;
 	}
-	if (!sk)
-		return 1;
 	entry = loopback_find(ctx, &key);
 	if (!entry || !loopback_is_free(sk) || sk->src_ip6[0] != 0 || sk->src_ip6[1] != 0 || sk->src_ip6[2] != 0 ||
 	    sk->src_ip6[3] != 0 || loopback_is_ipv6_only(ctx, sk) || loopback_is_mptcp(sk) ||
@@ -273,12 +275,14 @@ int loopback_connect6(struct bpf_sock_addr *ctx)
 SEC("cgroup/sendmsg4")
 int loopback_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct loopback_key key = { .ip = { ctx->user_ip4 }, .family = LOOPBACK_INET };
-	struct loopback_entry *entry;
+	__u32 ip = ctx->user_ip4;
 	struct bpf_sock *sk = ctx->sk;
 
-	if (!loopback_is_127(key.ip[0]) || !sk)
+	if (!loopback_is_127(ip) || !sk)
 		return 1;
+	struct loopback_key key = { .ip = { ip }, .family = LOOPBACK_INET };
+	struct loopback_entry *entry;
+
 	entry = loopback_find(ctx, &key);
 	if (!entry || !loopback_is_free(sk) || ctx->msg_src_ip4 != 0 || !loopback_note_sent(sk, &key, entry))
 		return 1;
@@ -311,7 +315,8 @@ int loopback_recvmsg4(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct loopback_origin *origin;
 
-	if (!sk)
+	/* Nobody is led to a loopback address. */
+	if (!sk || loopback_is_127(ctx->user_ip4))
 		return 1;
 	origin = loopback_asked_of_sender(sk, ctx->user_ip4, (__u16)ctx->user_port);
 	if (origin)

@@ -236,6 +236,23 @@ START_TEST(another_cgroup_is_attached_instead)
 }
 END_TEST
 
+START_TEST(the_root_of_all_cgroups_has_all_clients)
+{
+	open_again(lab.root_cgroup);
+	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
+	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
+	ck_assert_int_eq(who_gets(), GUEST);
+	loopback_lab_move(lab.other_cgroup);
+	ck_assert_int_eq(who_gets(), GUEST);
+	/* From there to a part of it. */
+	crash();
+	open_again(lab.cgroup);
+	ck_assert_int_eq(who_gets(), FORWARDER);
+	loopback_lab_move(lab.cgroup);
+	ck_assert_int_eq(who_gets(), GUEST);
+}
+END_TEST
+
 /* The cgroup that a link was attached to may be gone, and the link with it. */
 START_TEST(a_link_that_lost_its_cgroup_is_replaced)
 {
@@ -420,6 +437,7 @@ int main(void)
 	tcase_add_test(tests, a_removal_needs_no_run);
 	tcase_add_test(tests, two_processes_do_not_share_pins);
 	tcase_add_test(tests, another_cgroup_is_attached_instead);
+	tcase_add_test(tests, the_root_of_all_cgroups_has_all_clients);
 	tcase_add_test(tests, a_link_that_lost_its_cgroup_is_replaced);
 	tcase_add_test(tests, what_is_missing_is_made_again);
 #ifdef HAVE_LIBBPF

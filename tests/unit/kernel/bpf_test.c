@@ -138,6 +138,19 @@ START_TEST(a_socket_of_ipv6_alone_is_not_led)
 }
 END_TEST
 
+START_TEST(datagrams_of_ipv6_alone_are_not_led)
+{
+	struct addr addr = loopback_lab_addr("[::1]:7000");
+	int fd = loopback_lab_socket(&addr, SOCK_DGRAM), one = 1;
+
+	ck_assert_int_eq(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)), 0);
+	ck_assert_msg(connect(fd, &addr.any, addr_length(&addr)) == 0, "%s", strerror(errno));
+	ck_assert_int_eq(send(fd, "ping", 4, 0), 4);
+	ck_assert_int_eq(loopback_lab_answer(&lab), FORWARDER);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_socket_bound_to_an_address_is_not_led)
 {
 	static const struct {
@@ -423,6 +436,7 @@ int main(void)
 	tcase_add_test(datagrams, answers_of_two_guests_are_told_apart);
 	tcase_add_test(datagrams, datagrams_to_ipv6_without_connect_reach_the_forwarder);
 	tcase_add_test(datagrams, a_socket_of_datagrams_goes_elsewhere_after_all);
+	tcase_add_test(datagrams, datagrams_of_ipv6_alone_are_not_led);
 	tcase_add_test(datagrams, bound_datagrams_reach_the_forwarder);
 	tcase_add_checked_fixture(whom, open_lab, close_lab);
 	tcase_add_test(whom, clients_of_other_namespaces_are_left_alone);

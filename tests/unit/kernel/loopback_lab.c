@@ -119,6 +119,7 @@ struct loopback_lab loopback_lab_open(void)
 	struct lab net = lab_open();
 
 	config_free(net.config);
+	snprintf(lab.root_cgroup, sizeof(lab.root_cgroup), "%s", cgroups);
 	lab_name_cgroup(lab.cgroup, "test", getpid());
 	lab_name_cgroup(lab.other_cgroup, "other", getpid());
 	snprintf(lab.pins, sizeof(lab.pins), "%s/weft/%d", bpffs, getpid());

@@ -19,7 +19,7 @@ enum { LAB_PORT = 7000, LAB_GUEST_PORT = 7001, LAB_HOST_IP = 0x0a0b0001, LAB_PAT
 enum who { NOBODY, FORWARDER, GUEST };
 
 struct loopback_lab {
-	char cgroup[LAB_PATH], other_cgroup[LAB_PATH], pins[LAB_PATH];
+	char root_cgroup[LAB_PATH], cgroup[LAB_PATH], other_cgroup[LAB_PATH], pins[LAB_PATH];
 	int guest_netns;
 	int tcp[3], udp[3]; /* the guest's; the forwarder's of 127.0.0.1 and of ::1 */
 	struct kern_loopback *loopback;
