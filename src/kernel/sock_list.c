@@ -20,6 +20,8 @@ enum { ESTABLISHED = 1, SYN_SENT = 2, SYN_RECV = 3, TIME_WAIT = 6, CLOSE = 7, LI
 enum {
 	/* More are tested by their prefix. */
 	DESTINATIONS_TESTED = 16,
+	/* Where a program ends that says no: one operation behind its end. */
+	BEYOND = sizeof(struct inet_diag_bc_op),
 	STATES = ((1 << NEW_SYN_RECV) - 1) & ~(1 << TIME_WAIT | 1 << CLOSE | 1 << LISTEN | 1),
 	ATTRIBUTES = INET_DIAG_SK_BPF_STORAGES + 1,
 };
@@ -63,7 +65,7 @@ static size_t kern_sock_write_tests(const struct kern_sock_filter *filter, struc
 		tests[i] = (struct sock_test){
 			.test = { .code = INET_DIAG_BC_D_COND,
 				  .yes = offsetof(struct sock_test, met),
-				  .no = (uint16_t)sizeof(struct sock_test) },
+				  .no = (uint16_t)(sizeof(struct sock_test) + (i + 1 == count ? BEYOND : 0)) },
 			.family = AF_INET,
 			.length = length,
 			.port = filter->dest_port ? filter->dest_port : -1,
@@ -73,7 +75,6 @@ static size_t kern_sock_write_tests(const struct kern_sock_filter *filter, struc
 				 .no = (uint16_t)(rest - offsetof(struct sock_test, met)) },
 		};
 	}
-	tests[count - 1].test.no += sizeof(struct inet_diag_bc_op);
 	return count;
 }
 
