@@ -14,9 +14,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
-#include "base/vec.h"
-#include "bpf/loopback_maps.h"
 #include "kernel/bpf_pins.h"
+#include "kernel/bpf_state.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -37,8 +36,6 @@ static const char object_bytes[] __attribute__((aligned(8))) = {
 #include "bpf/loopback.inc"
 };
 
-enum loopback_map { MAP_ENTRIES, MAP_STATE, MAP_ORIGIN, MAP_SENT, MAPS };
-
 static const struct {
 	const char *name, *pin;
 } maps[MAPS] = {
@@ -52,7 +49,7 @@ static const struct {
 static const struct {
 	const char *name, *pin;
 	enum bpf_attach_type type;
-} programs[] = {
+} programs[PROGRAMS] = {
 	{ "loopback_recvmsg4", "recvmsg4", BPF_CGROUP_UDP4_RECVMSG },
 	{ "loopback_recvmsg6", "recvmsg6", BPF_CGROUP_UDP6_RECVMSG },
 	{ "loopback_getpeername4", "getpeername4", BPF_CGROUP_INET4_GETPEERNAME },
@@ -64,18 +61,9 @@ static const struct {
 	{ "loopback_connect6", "connect6", BPF_CGROUP_INET6_CONNECT },
 };
 
-enum { PROGRAMS = sizeof(programs) / sizeof(programs[0]), CONNECT6 = PROGRAMS - 1 };
+enum { CONNECT6 = PROGRAMS - 1 };
 
-struct kern_loopback {
-	char *pins; /* path */
-	int folder; /* of the pins, locked */
-	int cgroup; /* -1 once all is attached */
-	struct bpf_object *object;
-	int map_fds[MAPS]; /* the object's */
-	int links[PROGRAMS];
-	struct loopback_state state; /* as the map has it */
-	char no_ipv6[256];           /* why; "": clients of IPv6 are led */
-};
+_Static_assert(sizeof(programs) / sizeof(programs[0]) == PROGRAMS, "each program has a link");
 
 bool kern_loopback_is_built(void)
 {
@@ -430,112 +418,26 @@ int kern_loopback_origins(const struct kern_loopback *loopback)
 	return loopback->map_fds[MAP_ORIGIN];
 }
 
-/* ---- Entries ---- */
-
-static int kern_loopback_write_key(struct loopback_key *key, const struct addr *listen, enum proto proto,
-				   struct err *err)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	*key = (struct loopback_key){ .port = htons(addr_port(listen)),
-				      .proto = proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP };
-	if (!addr_is_loopback(listen) || key->port == 0)
-		return err_set(err, EINVAL, "%s is no port of a loopback address", addr_format(listen, text));
-	if (listen->any.sa_family == AF_INET) {
-		key->family = LOOPBACK_INET;
-		key->ip[0] = listen->in.sin_addr.s_addr;
-	} else {
-		key->family = LOOPBACK_INET6;
-		memcpy(key->ip, &listen->in6.sin6_addr, sizeof(key->ip));
-	}
-	return 0;
-}
-
-int kern_loopback_put(struct kern_loopback *loopback, const struct kern_loopback_entry *entry, struct err *err)
-{
-	const struct loopback_entry value = { .host_ip = htonl(entry->host_ip),
-					      .guest_port = htons(entry->guest_port) };
-	struct loopback_key key;
-	char text[ADDR_TEXT_SIZE];
-
-	if (kern_loopback_write_key(&key, &entry->listen, entry->proto, err) < 0)
-		return -1;
-	if (bpf_map_update_elem(loopback->map_fds[MAP_ENTRIES], &key, &value, BPF_ANY) < 0)
-		return err_set(err, errno, "loopback entry %s/%s", addr_format(&entry->listen, text),
-			       addr_proto_name(entry->proto));
-	return 0;
-}
-
-int kern_loopback_take(struct kern_loopback *loopback, const struct addr *listen, enum proto proto, uint64_t *hits,
-		       struct err *err)
-{
-	struct loopback_entry value = { 0 };
-	struct loopback_key key;
-	char text[ADDR_TEXT_SIZE];
-
-	*hits = 0;
-	if (kern_loopback_write_key(&key, listen, proto, err) < 0)
-		return -1;
-	if (bpf_map_lookup_and_delete_elem(loopback->map_fds[MAP_ENTRIES], &key, &value) < 0 && errno != ENOENT)
-		return err_set(err, errno, "loopback entry %s/%s", addr_format(listen, text), addr_proto_name(proto));
-	*hits = value.hits;
-	return 0;
-}
-
-struct entry_list {
-	VEC_OF(struct kern_loopback_entry);
-};
-
-static struct addr kern_loopback_read_listen(const struct loopback_key *key)
-{
-	struct addr listen = addr_loopback6(ntohs(key->port));
-
-	if (key->family == LOOPBACK_INET)
-		return addr_from_ipv4(ntohl(key->ip[0]), ntohs(key->port));
-	memcpy(&listen.in6.sin6_addr, key->ip, sizeof(key->ip));
-	return listen;
-}
-
-static int kern_loopback_read_entries(const struct kern_loopback *loopback, struct entry_list *list, struct err *err)
-{
-	int map = loopback->map_fds[MAP_ENTRIES];
-	struct loopback_key key, *last = NULL;
-	struct loopback_entry value;
-
-	while (bpf_map_get_next_key(map, last, &key) == 0) {
-		struct kern_loopback_entry *entry;
-
-		last = &key;
-		if (bpf_map_lookup_elem(map, &key, &value) < 0)
-			return err_set(err, errno, "loopback entries");
-		entry = vec_push(list);
-		if (!entry)
-			return err_set(err, ENOMEM, "loopback entries");
-		*entry = (struct kern_loopback_entry){ .listen = kern_loopback_read_listen(&key),
-						       .proto = key.proto == IPPROTO_TCP ? PROTO_TCP : PROTO_UDP,
-						       .host_ip = ntohl(value.host_ip),
-						       .guest_port = ntohs(value.guest_port),
-						       .hits = value.hits };
-	}
-	return errno == ENOENT ? 0 : err_set(err, errno, "loopback entries");
-}
-
-int kern_loopback_each(struct kern_loopback *loopback,
-		       void (*found)(void *context, const struct kern_loopback_entry *entry), void *context,
-		       struct err *err)
-{
-	struct entry_list list = { 0 };
-	int result = kern_loopback_read_entries(loopback, &list, err);
-
-	for (size_t i = 0; result == 0 && i < list.count; i++)
-		found(context, &list.items[i]);
-	vec_free(&list);
-	return result;
-}
-
 int kern_loopback_renew(struct kern_loopback *loopback, uint64_t until_ns, struct err *err)
 {
 	loopback->state.until_ns = until_ns;
 	return kern_loopback_write_state(loopback, err);
+}
+
+/* Others may detach a link by force, and a cgroup that is removed takes its links along, once its last socket is closed. */
+int kern_loopback_check(const struct kern_loopback *loopback, struct err *err)
+{
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		struct bpf_link_info info = { 0 };
+		uint32_t size = sizeof(info);
+
+		if (loopback->links[i] < 0)
+			continue;
+		if (bpf_obj_get_info_by_fd(loopback->links[i], &info, &size) < 0)
+			return err_set(err, errno, "BPF program %s", programs[i].pin);
+		if (info.cgroup.cgroup_id == 0)
+			return err_set(err, ENOLINK, "BPF program %s was detached", programs[i].pin);
+	}
+	return 0;
 }
 #endif

@@ -45,6 +45,9 @@ bool kern_loopback_is_built(void);
  */
 struct kern_loopback *kern_loopback_open(const char *cgroup, const char *pins, struct err *err);
 
+/* Whether all programs are attached still. 0, or -1 with ERR, which names the first that is not: open again. */
+int kern_loopback_check(const struct kern_loopback *loopback, struct err *err);
+
 /* Whether clients of ::1 and of addresses mapped to IPv6 are led, too. Else WHY, which may be NULL, is the reason. */
 bool kern_loopback_has_ipv6(const struct kern_loopback *loopback, const char **why);
 

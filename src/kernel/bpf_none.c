@@ -21,6 +21,12 @@ struct kern_loopback *kern_loopback_open(const char *cgroup, const char *pins, s
 	return NULL;
 }
 
+int kern_loopback_check(const struct kern_loopback *loopback, struct err *err)
+{
+	(void)loopback;
+	return err_set(err, ENOSYS, "weft was built without BPF");
+}
+
 bool kern_loopback_has_ipv6(const struct kern_loopback *loopback, const char **why)
 {
 	(void)loopback;

@@ -288,7 +288,7 @@ START_TEST(what_is_missing_is_made_again)
 END_TEST
 
 #ifdef HAVE_LIBBPF
-static int open_map(const char *name)
+static int open_pin(const char *name)
 {
 	char path[LAB_PATH + 16];
 
@@ -298,6 +298,24 @@ static int open_map(const char *name)
 	return fd;
 }
 
+START_TEST(a_program_that_was_detached_is_named)
+{
+	start_with_entry();
+	ck_assert_msg(kern_loopback_check(lab.loopback, &lab.err) == 0, "%s", lab.err.text);
+	int fd = open_pin("sendmsg4");
+	ck_assert_int_eq(bpf_link_detach(fd), 0);
+	close(fd);
+	ck_assert_int_eq(kern_loopback_check(lab.loopback, &lab.err), -1);
+	ck_assert_int_eq(lab.err.code, ENOLINK);
+	ck_assert_ptr_nonnull(strstr(lab.err.text, "sendmsg4"));
+	/* It is replaced, and entries are kept. */
+	crash();
+	open_again(lab.cgroup);
+	ck_assert_int_eq(kern_loopback_check(lab.loopback, &lab.err), 0);
+	ck_assert_uint_eq(take_all().count, 1);
+}
+END_TEST
+
 /* As a later version's, which gave the same bytes another meaning; or those of a daemon in another namespace. */
 START_TEST(entries_of_another_kind_are_not_taken_over)
 {
@@ -306,7 +324,7 @@ START_TEST(entries_of_another_kind_are_not_taken_over)
 
 	start_with_entry();
 	crash();
-	int fd = open_map("state");
+	int fd = open_pin("state");
 	ck_assert_int_eq(bpf_map_lookup_elem(fd, &zero, &state), 0);
 	if (_i)
 		state.layout++;
@@ -352,7 +370,7 @@ START_TEST(other_pins_go)
 	whole = count_pins();
 	crash();
 	snprintf(path, sizeof(path), "%s/later", lab.pins);
-	int fd = open_map("connect4");
+	int fd = open_pin("connect4");
 	ck_assert_int_eq(bpf_obj_pin(fd, path), 0);
 	close(fd);
 	open_again(lab.cgroup);
@@ -441,6 +459,7 @@ int main(void)
 	tcase_add_test(tests, a_link_that_lost_its_cgroup_is_replaced);
 	tcase_add_test(tests, what_is_missing_is_made_again);
 #ifdef HAVE_LIBBPF
+	tcase_add_test(tests, a_program_that_was_detached_is_named);
 	tcase_add_loop_test(tests, entries_of_another_kind_are_not_taken_over, 0, 2);
 	tcase_add_test(tests, a_map_of_other_sizes_is_replaced);
 	tcase_add_test(tests, other_pins_go);
