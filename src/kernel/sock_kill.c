@@ -17,7 +17,8 @@
 
 struct socket_list {
 	VEC_OF(struct inet_diag_msg);
-	bool broken; /* no memory */
+	uint8_t protocol; /* IPPROTO_* */
+	bool broken;      /* no memory */
 };
 
 static int kern_sock_kill_take(const struct nlmsghdr *header, void *context)
@@ -36,10 +37,11 @@ static int kern_sock_kill_take(const struct nlmsghdr *header, void *context)
 	return 0;
 }
 
-static int kern_sock_kill_one(struct kern_rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
+static int kern_sock_kill_one(struct kern_rtnl *diag, uint8_t protocol, const struct inet_diag_msg *socket,
+			      struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = socket->idiag_family,
-					       .sdiag_protocol = IPPROTO_TCP,
+					       .sdiag_protocol = protocol,
 					       .id = socket->id };
 
 	return kern_rtnl_send(diag, kern_rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
@@ -56,7 +58,7 @@ static int kern_sock_kill_each(struct kern_rtnl *diag, const struct socket_list 
 {
 	for (size_t i = 0; i < list->count; i++) {
 		/* ENOENT: it ended by itself. A kernel that cannot end sockets (EOPNOTSUPP) leaves them to their timeouts. */
-		if (kern_sock_kill_one(diag, &list->items[i], err) == 0)
+		if (kern_sock_kill_one(diag, list->protocol, &list->items[i], err) == 0)
 			(*count)++;
 		else if (kern_sock_kill_is_shortage(err->code))
 			return -1;
@@ -69,7 +71,7 @@ static int kern_sock_kill_family(struct kern_rtnl *diag, uint8_t family, struct 
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
 					       .sdiag_protocol = IPPROTO_TCP,
 					       .idiag_states = UINT32_MAX };
-	struct socket_list list = { 0 };
+	struct socket_list list = { .protocol = IPPROTO_TCP };
 	size_t count = 0;
 	struct nl_msg *message = kern_rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
 	int result = kern_rtnl_ask(diag, message, kern_sock_kill_take, &list, err, "sockets");
@@ -107,7 +109,7 @@ static void kern_sock_kill_note(void *context, const struct kern_sock *sock)
 
 int kern_sock_kill_to(const struct kern_sock_filter *filter, size_t *count, struct err *err)
 {
-	struct socket_list list = { 0 };
+	struct socket_list list = { .protocol = filter->proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP };
 	struct kern_rtnl diag = KERN_RTNL_CLOSED;
 	size_t ended = 0;
 	int result = kern_sock_list_to(filter, kern_sock_kill_note, &list, err);

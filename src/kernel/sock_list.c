@@ -81,7 +81,7 @@ static size_t kern_sock_write_tests(const struct kern_sock_filter *filter, struc
 static struct nl_msg *kern_sock_request(const struct kern_sock_filter *filter, uint8_t family)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
-					       .sdiag_protocol = IPPROTO_TCP,
+					       .sdiag_protocol = filter->proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP,
 					       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
 					       .idiag_states = STATES };
 	struct sock_test tests[DESTINATIONS_TESTED];

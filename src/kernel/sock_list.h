@@ -3,8 +3,8 @@
 #define WEFT_KERNEL_SOCK_LIST_H
 
 /*
- * TCP sockets of the home namespace by where they are connected to, from one dump for each family, in which the kernel leaves out
- * most others. Clients of 10.11.0.7 by an IPv6 socket (::ffff:10.11.0.7) are among them. Any thread.
+ * Sockets of the home namespace by where they are connected to, from one dump for each family, in which the kernel leaves out most
+ * others. Clients of 10.11.0.7 by an IPv6 socket (::ffff:10.11.0.7) are among them. Any thread.
  */
 
 #include "base/addr.h"
@@ -24,6 +24,11 @@ struct kern_sock_filter {
 	int origins;
 	/* Only those that had asked for it, which takes ORIGINS; NULL: all. */
 	const struct addr *asked;
+	/*
+	 * Of UDP: sockets that are connected, and so stay with their destination whatever becomes of it. What they had asked for the kernel
+	 * does not tell.
+	 */
+	enum proto proto;
 };
 
 struct kern_sock {

@@ -93,7 +93,7 @@ START_TEST(clients_are_listed_by_destination_and_port)
 	int guest[2];
 	struct addr mapped = loopback_lab_mapped("10.11.0.1:7001");
 	int plain = connect_by_text("10.11.0.1:7001", &guest[0]), six = connect_to(&mapped, &guest[1]);
-	struct clients clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL });
+	struct clients clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP });
 	char bytes[8];
 
 	ck_assert_uint_eq(clients.count, 2);
@@ -101,17 +101,17 @@ START_TEST(clients_are_listed_by_destination_and_port)
 	ck_assert_uint_eq(clients.last.dest_ip, LAB_HOST_IP);
 	ck_assert_uint_eq(clients.last.dest_port, LAB_GUEST_PORT);
 	ck_assert(clients.last.has_counts && !clients.last.connecting && !clients.last.closing);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_GUEST_PORT, -1, NULL }).count, 2);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL }).count, 0);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL }).count, 0);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 0, 0, -1, NULL }).count, 0);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_GUEST_PORT, -1, NULL, PROTO_TCP }).count, 2);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL, PROTO_TCP }).count, 0);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL, PROTO_TCP }).count, 0);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 0, 0, -1, NULL, PROTO_TCP }).count, 0);
 	close(six);
 	close(guest[1]);
 	/* What the guest has read is acknowledged, and what came from it was counted when it was read here. */
 	ck_assert(send(plain, "abc", 3, 0) == 3 && recv(guest[0], bytes, 3, MSG_WAITALL) == 3);
 	ck_assert(send(guest[0], "abcd", 4, 0) == 4 && recv(plain, bytes, 4, MSG_WAITALL) == 4);
 	do
-		clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL });
+		clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP });
 	while (clients.last.sent < 3);
 	ck_assert_uint_eq(clients.last.sent, 3);
 	ck_assert_uint_eq(clients.last.received, 4);
@@ -131,9 +131,11 @@ START_TEST(one_of_many_destinations_is_enough)
 	/* Up to 16 are tested by the kernel one by one. */
 	for (unsigned size = 1; size <= 300; size = size < 18 ? size + 1 : size + 94) {
 		for (unsigned at = 0; at < size; at += size < 18 ? 1 : size / 3) {
-			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL }).count, 0);
+			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL, PROTO_TCP }).count,
+					  0);
 			many[at] = LAB_HOST_IP;
-			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL }).count, 1);
+			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL, PROTO_TCP }).count,
+					  1);
 			many[at] = LAB_HOST_IP + 1 + at;
 		}
 	}
@@ -151,13 +153,13 @@ START_TEST(what_a_client_had_asked_for_is_told)
 	for (unsigned i = 0; i < 3; i++)
 		fd[i] = connect_by_text(places[i], &other[i]);
 	fd[3] = connect_by_text("10.11.0.1:7001", &other[3]);
-	clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), NULL });
+	clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), NULL, PROTO_TCP });
 	ck_assert_uint_eq(clients.count, 4);
 	ck_assert_uint_eq(clients.led, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		struct addr asked = loopback_lab_addr(places[i]);
 
-		clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked });
+		clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked, PROTO_TCP });
 		ck_assert_uint_eq(clients.count, 1);
 		ck_assert(addr_equal(&clients.last.asked, &asked));
 		ck_assert_uint_gt(clients.last.since_ns, 0);
@@ -170,6 +172,26 @@ START_TEST(what_a_client_had_asked_for_is_told)
 }
 END_TEST
 
+START_TEST(clients_of_datagrams_are_ended)
+{
+	struct addr led = loopback_lab_addr("127.0.0.1:7000"), away = loopback_lab_addr("10.11.0.2:7001");
+	int first = loopback_lab_socket(&led, SOCK_DGRAM), second = loopback_lab_socket(&away, SOCK_DGRAM);
+	const struct kern_sock_filter filter = { here, 1, 0, origins(), NULL, PROTO_UDP };
+	size_t ended;
+
+	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_UDP);
+	ck_assert_int_eq(connect(first, &led.any, addr_length(&led)), 0);
+	ck_assert_int_eq(connect(second, &away.any, addr_length(&away)), 0);
+	ck_assert_uint_eq(list(&filter).count, 1);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, 0, origins(), NULL, PROTO_TCP }).count, 0);
+	ck_assert_int_eq(kern_sock_kill_to(&filter, &ended, &lab.err), 0);
+	ck_assert_uint_eq(ended, 1);
+	ck_assert(is_ended(first, ECONNABORTED) && !is_ended(second, ECONNABORTED));
+	close(first);
+	close(second);
+}
+END_TEST
+
 START_TEST(clients_of_one_endpoint_are_ended)
 {
 	struct addr asked = loopback_lab_addr("127.0.0.1:7000");
@@ -179,7 +201,8 @@ START_TEST(clients_of_one_endpoint_are_ended)
 	size_t ended;
 
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked }, &ended, &lab.err), 0);
+	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked, PROTO_TCP }, &ended, &lab.err),
+	    0);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert(is_ended(first, ECONNABORTED));
 	ck_assert(!is_ended(second, ECONNABORTED) && !is_ended(plain, ECONNABORTED));
@@ -201,14 +224,16 @@ START_TEST(all_clients_of_a_destination_are_ended)
 	size_t ended;
 	char byte;
 
-	ck_assert_int_eq(kern_sock_kill_to(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL }, &ended, &lab.err),
-			 0);
+	ck_assert_int_eq(
+	    kern_sock_kill_to(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
 	ck_assert_uint_eq(ended, 0);
-	ck_assert_int_eq(kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL }, &ended, &lab.err),
-			 0);
+	ck_assert_int_eq(
+	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL, PROTO_TCP }, &ended, &lab.err),
+	    0);
 	ck_assert_uint_eq(ended, 0);
 	ck_assert(!is_ended(plain, ECONNABORTED) && !is_ended(six, ECONNABORTED));
-	ck_assert_int_eq(kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, -1, NULL }, &ended, &lab.err), 0);
+	ck_assert_int_eq(
+	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
 	ck_assert_uint_eq(ended, 2);
 	ck_assert(is_ended(plain, ECONNABORTED) && is_ended(six, ECONNABORTED));
 	/* The guest is told. */
@@ -232,8 +257,9 @@ START_TEST(a_client_that_still_connects_is_ended)
 
 	loopback_lab_drop(&lab, "10.11.0.9");
 	ck_assert(connect(fd, &addr.any, addr_length(&addr)) < 0 && errno == EINPROGRESS);
-	ck_assert(list(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL }).last.connecting);
-	ck_assert_int_eq(kern_sock_kill_to(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL }, &ended, &lab.err), 0);
+	ck_assert(list(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL, PROTO_TCP }).last.connecting);
+	ck_assert_int_eq(
+	    kern_sock_kill_to(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size), 0);
 	ck_assert_int_eq(code, ECONNABORTED);
@@ -254,6 +280,7 @@ int main(void)
 	tcase_add_test(tests, a_client_that_still_connects_is_ended);
 	if (kern_loopback_is_built()) {
 		tcase_add_test(tests, what_a_client_had_asked_for_is_told);
+		tcase_add_test(tests, clients_of_datagrams_are_ended);
 		tcase_add_test(tests, clients_of_one_endpoint_are_ended);
 	}
 	suite_add_tcase(suite, tests);
