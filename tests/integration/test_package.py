@@ -15,7 +15,7 @@ from harness.booted import BootedMachine, available
 from harness.guests import Vmm
 from harness.host import difference
 from harness.sdk import SDKS, Sdk, StandinBox
-from harness.wait import Lines
+from harness.wait import Lines, poll_until
 
 pytestmark = pytest.mark.xdist_group("package")  # built once
 
@@ -254,6 +254,24 @@ def test_an_upgrade_to_a_weftd_that_would_not_start_keeps_the_former_one(booted,
     assert main_pid(booted) not in (0, second) and "a1" in booted.sh("weftctl ls")
     booted.sh("dpkg -r weft")
     assert booted.sh("systemctl is-active weftd", check=False).strip() == "inactive"
+
+
+@booting
+@pytest.mark.timeout(1200)  # it builds the package
+def test_the_unit_may_lead_clients_of_loopback_endpoints(booted):
+    """By programs that it loads with the capabilities and the system calls that it has there. None is left by a removal."""
+
+    def pins():
+        return set(booted.sh("ls -A /sys/fs/bpf/weft/* 2>/dev/null || :").split())
+
+    booted.sh("mount -t bpf bpf /sys/fs/bpf && dpkg -i /tmp/weft.deb </dev/null")
+    poll_until(lambda: {"connect4", "connect6", "entries"} <= pins(), what="the programs to be attached")
+    first = main_pid(booted)
+    booted.sh("systemctl kill --signal KILL weftd")
+    poll_until(lambda: main_pid(booted) not in (0, first), what="the next start")
+    poll_until(lambda: "connect4" in pins(), what="the programs to be taken over")
+    booted.sh("dpkg -P weft </dev/null")
+    assert not pins()
 
 
 def door_workers(machine):
