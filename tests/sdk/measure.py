@@ -3,7 +3,8 @@
 
     measure.py [--guest vm|standin] [--rounds N] [--json FILE] [--record FILE]
 
-Prints a line for each call and a table at the end; --record also writes the table into FILE in place of the one there.
+Prints a line for each call and a table at the end; --record also writes the table into FILE in place of the one there for this way of
+WEFT_LOOPBACK (harness/host.py), which is kernel or forwarder, the latter by default.
 The two of a pair take turns, so that both meet the same conditions; the median counts. Exit status 1: a call failed, or a
 sandbox saw another's files.
 """
@@ -22,12 +23,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 # pylint: disable=wrong-import-position
 from harness.api import endpoint_port
 from harness.daemon import Weftd
-from harness.host import Host
+from harness.host import LOOPBACK, Host
 from harness.sdk import GUEST_URL, SDKS, Sdk, StandinBox, VmBox, install, versions
 from harness.vm import BOOT_LIMIT, make_image
+from harness.wait import poll_until
 
 NAMES = ("a1", "a2", "a3")
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+WAY = LOOPBACK or "forwarder"
+BEGIN, END = f"<!-- table, {WAY}: begin -->", f"<!-- table, {WAY}: end -->"
 
 
 def _create(client, url):
@@ -95,6 +98,7 @@ class Bench:
             one.serve()
         for name in NAMES:
             self.weftd.api.wait(name, "ready", timeout=BOOT_LIMIT)
+            poll_until(lambda: self.weftd.api.show(name)["endpoints"][0]["path"] == WAY, what=f"{name}'s clients to go by the {WAY}")  # pylint: disable=W0640
 
     def client(self, kind, label, url=None, sandbox=None):
         """A client in the host, or inside the namespace of SANDBOX."""
@@ -210,7 +214,8 @@ def describe(bench, guest, rounds):
     agent = "a real envd" if os.environ.get("ENVD") else "tests/agent"
     return (
         f"Of {rounds} rounds on {os.cpu_count()} cores (load average {os.getloadavg()[1]:.1f});\n"
-        f"E2B's SDKs: {sdks}; in {what}: {agent}."
+        f"E2B's SDKs: {sdks}; in {what}: {agent};\n"
+        f"clients of loopback connected by the {WAY}."
     )
 
 

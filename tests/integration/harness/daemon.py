@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from .api import Api
-from .host import difference
+from .host import LOOPBACK, difference
 from .wait import PATIENCE, TimedOut, poll_until
 
 _REPORT = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
@@ -86,6 +86,9 @@ class Weftd:
         self.write_config(config or {})
 
     def write_config(self, sections):
+        if LOOPBACK and not isinstance(sections, str):
+            own = {"loopback": LOOPBACK, "cgroup": self.host.cgroup.path}
+            sections = {**sections, "forwarder": {**own, **sections.get("forwarder", {})}}
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(sections if isinstance(sections, str) else config_text(sections))
 

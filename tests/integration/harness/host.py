@@ -6,9 +6,12 @@ import os
 import subprocess
 from collections import Counter
 
-from .cgroup import BPFFS, pins
+from .cgroup import BPFFS, Cgroup, pins
 from .netns import Namespace
 from .wait import PATIENCE, Lines, poll_until
+
+# WEFT_LOOPBACK=kernel: each host has a cgroup of its own, and daemons that say nothing else have `[forwarder] loopback' so.
+LOOPBACK = os.environ.get("WEFT_LOOPBACK")
 
 # Private propagation: only processes of this "host" see its mounts under /run/netns. The machine's bpffs is hidden, and without one weftd
 # attaches no programs to the cgroup of all its processes; harness.cgroup has another.
@@ -76,6 +79,7 @@ class Host(Namespace):
         self.root = f"/proc/{self.pid}/root"
         self.world = None
         super().__init__(f"/proc/{self.pid}/ns/net", "host")
+        self.cgroup = Cgroup(self) if LOOPBACK else None
 
     def enter_arguments(self):
         # Paths mean the same inside, except /run/netns and /run/weft.
@@ -170,6 +174,8 @@ class Host(Namespace):
     def close(self):
         if self.world:
             self.world.close()
+        if self.cgroup:
+            self.cgroup.close()
         _release(self._holder)
 
 
