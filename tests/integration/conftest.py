@@ -10,6 +10,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
+    boxes     boxes("a1") makes a sandbox whose clients' way can be told, harness.loopback
     job_image  the folder of the VM that runs a job, harness.job_vm
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
     redis     Debian's redis-server on the host's 127.0.0.1:6379, harness.redis
@@ -34,6 +35,7 @@ from harness.front_door import Door, Programs
 from harness.forwarder import Forwarder, Sandbox
 from harness.guests import Vmm
 from harness.host import Host
+from harness.loopback import Box
 from harness.manager import Manager
 from harness.proxies import Proxies
 from harness.proxies import install as install_proxies
@@ -75,9 +77,10 @@ def host():
 @pytest.fixture
 def cgroup(host):
     """Name it before `weftd`, so that it outlives the daemons."""
-    made = Cgroup(host)
+    made = host.cgroup or Cgroup(host)
     yield made
-    made.close()
+    if not host.cgroup:
+        made.close()
 
 
 @pytest.fixture
@@ -150,6 +153,20 @@ def guest(host, request):
     factory = GuestFactory(host)
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def boxes(host, daemon, guest):
+    """boxes("a1", {...}): a sandbox of the daemon `daemon`, see harness.loopback."""
+    made = []
+
+    def make(name="a1", body=None):
+        made.append(Box(host, daemon, guest, name, body))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ class Cgroup:
 
     def entries(self):
         """How many entries the programs' map has; none where nothing is pinned."""
-        return sum(len(_keys(path)) for path in glob.glob(self.host.file(f"{BPFFS}/*/endpoints")))
+        return sum(len(_keys(path)) for path in glob.glob(self.host.file(f"{BPFFS}/weft/*/entries")))
 
     def close(self):
         """Moves all that still runs in it back, and removes it."""
@@ -189,7 +189,7 @@ def _address(text):
 
 
 def real_ends(namespace, connection):
-    """The Ends of CONNECTION, a TCP socket of NAMESPACE."""
+    """The Ends of CONNECTION, a TCP socket of NAMESPACE; None if it has none any more."""
     inode = str(os.fstat(connection.fileno()).st_ino)
 
     def look():
