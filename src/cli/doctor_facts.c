@@ -215,6 +215,17 @@ static void cli_doctor_note_catalog(struct health_catalog *catalog, const json_t
 	catalog->foreign = (size_t)client_number(said, "foreign");
 }
 
+static void cli_doctor_note_loopback(struct health_loopback *loopback, const json_t *said)
+{
+	snprintf(loopback->mode, sizeof(loopback->mode), "%s", client_text(said, "mode"));
+	snprintf(loopback->cgroup, sizeof(loopback->cgroup), "%s", client_text(said, "cgroup"));
+	snprintf(loopback->error, sizeof(loopback->error), "%s", client_text(said, "error"));
+	loopback->open = json_is_true(json_object_get(said, "open"));
+	loopback->ipv6 = json_is_true(json_object_get(said, "ipv6"));
+	loopback->entries = (size_t)client_number(said, "entries");
+	loopback->wanted = (size_t)client_number(said, "wanted");
+}
+
 /* Asks the daemon for its status, and notes what it says. One that is not for the caller to ask is as good as none. NULL: no answer. */
 static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts *facts)
 {
@@ -234,6 +245,7 @@ static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts 
 	    (size_t)json_integer_value(count);
 	cli_doctor_note_not_open(facts, status);
 	cli_doctor_note_catalog(&facts->said.catalog, json_object_get(status, "catalog"));
+	cli_doctor_note_loopback(&facts->said.loopback, json_object_get(status, "loopback"));
 	cli_doctor_note_layouts(facts, json_object_get(json_object_get(status, "uses"), "layouts"));
 	return status;
 }

@@ -42,11 +42,35 @@ char *cli_sandbox_listen_text(const json_t *endpoint)
 	return cli_text_close(&text, out);
 }
 
+/* Why clients of ENDPOINT, of whom the kernel could take care, go through the forwarder; "": no more is to be said about it. */
+static const char *cli_sandbox_path_reason(const json_t *endpoint)
+{
+	const char *reason = client_text(endpoint, "path_reason");
+
+	/* These two are the host's, and of all endpoints alike. */
+	return strcmp(reason, "off") == 0 || strcmp(reason, "not-there") == 0 ? "" : reason;
+}
+
+/* "kernel", "forwarder: limits", "nat". The caller frees. */
+static char *cli_sandbox_way_text(const json_t *endpoint)
+{
+	bool kernel = strcmp(client_text(endpoint, "path"), "kernel") == 0;
+	const char *via = client_text(endpoint, "via"), *reason = cli_sandbox_path_reason(endpoint);
+	bool forwarder = strcmp(via, "forwarder") == 0;
+	char *text;
+
+	if (asprintf(&text, "%s%s%s", forwarder && kernel ? "kernel" : via, forwarder && *reason ? ": " : "",
+		     forwarder ? reason : "") < 0)
+		abort();
+	return text;
+}
+
 /* The way of a port: "nat, proxy-v2, not open". The usual way, the forwarder, is named if WHOLE. The caller frees. */
 static char *cli_sandbox_kind_text(const json_t *endpoint, bool whole)
 {
-	const char *via = client_text(endpoint, "via"), *proxy = client_text(endpoint, "proxy_protocol");
-	bool usual = strcmp(via, "forwarder") == 0 && !whole;
+	AUTO_FREE char *via = cli_sandbox_way_text(endpoint);
+	const char *proxy = client_text(endpoint, "proxy_protocol");
+	bool usual = strcmp(client_text(endpoint, "via"), "forwarder") == 0 && !whole;
 	bool closed = json_is_false(json_object_get(endpoint, "open"));
 	char *text;
 

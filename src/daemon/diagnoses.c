@@ -178,7 +178,8 @@ static void daemon_diagnoses_copy_endpoint(const struct daemon *daemon, const st
 						    .guest_port = endpoint->port.guest_port,
 						    .proto = endpoint->port.proto,
 						    .via = endpoint->port.via,
-						    .open = endpoint->handles[i] != NULL };
+						    .open = endpoint->handles[i] != NULL,
+						    .kernel = endpoint->entered[i] };
 		if (!copy->open && copy->via != VIA_NAT)
 			snprintf(copy->holder, sizeof(copy->holder), "%s",
 				 daemon_not_open_holder(daemon, listen, copy->proto));

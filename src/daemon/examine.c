@@ -15,6 +15,7 @@
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/load_config.h"
+#include "daemon/loopback.h"
 #include "daemon/not_open.h"
 #include "daemon/options.h"
 #include "health/doctor.h"
@@ -41,7 +42,8 @@ struct examine {
 	struct mail mail;
 	struct base_thread thread;
 	struct health_report report;
-	json_t *not_open;      /* as the status has it */
+	json_t *not_open; /* as the status has it */
+	struct health_loopback loopback;
 	struct config *config; /* a copy of the one in force */
 	size_t sandboxes;
 	struct {
@@ -65,6 +67,7 @@ static void daemon_examine_copy(struct examine *examine)
 	struct registry *registry = examine->daemon->registry;
 
 	examine->not_open = daemon_not_open_list(examine->daemon);
+	daemon_loopback_tell_doctor(examine->daemon, &examine->loopback);
 	examine->config = config_copy(examine->daemon->config);
 	examine->report.incomplete |= !examine->not_open || !examine->config;
 	examine->sandboxes = 0;
@@ -111,6 +114,7 @@ static void daemon_examine_note(const struct examine *examine, struct health_fac
 	facts->said.answered = true;
 	facts->said.all_layouts = true; /* the copy of the configuration has them */
 	facts->said.sandboxes = examine->sandboxes;
+	facts->said.loopback = examine->loopback;
 }
 
 /* The file as it is now; NULL after a finding, if the next start could not use it. */

@@ -18,6 +18,7 @@
 struct daemon;
 struct endpoint;
 struct err;
+struct health_loopback;
 struct tenant;
 
 /* Makes the part. 0, or -1 with ERR (ENOMEM). */
@@ -70,6 +71,9 @@ int daemon_loopback_origins(const struct daemon *daemon);
 
 /* The member `loopback' of the status. NULL for want of memory. */
 json_t *daemon_loopback_describe(const struct daemon *daemon);
+
+/* The same for the doctor's check. */
+void daemon_loopback_tell_doctor(const struct daemon *daemon, struct health_loopback *told);
 
 /* An orderly stop: table and programs go. Clients wait at the listeners from now on. */
 void daemon_loopback_close(struct daemon *daemon);

@@ -12,10 +12,7 @@
 #include "daemon/loopback.h"
 #include "daemon/tenant.h"
 
-enum {
-	READ_PAUSE_MS = 200,
-	READ_SHARE = 20, /* reading the hits takes at most this part of the time */
-};
+enum { READ_SHARE = 20 }; /* reading the hits takes at most this part of the time */
 
 struct tenant *daemon_loopback_owner(const struct daemon *daemon, uint32_t host_ip)
 {
@@ -55,16 +52,13 @@ static void daemon_loopback_take_hits(void *context, const struct kern_loopback_
 
 void daemon_loopback_read_hits(struct loopback *loopback, bool now)
 {
-	uint64_t begun_ms = clock_now_ms();
+	uint64_t begun_us = clock_now_us();
 	struct err ignored;
 
-	if (!loopback->kern || !loopback->entries || (!now && begun_ms < loopback->read_ms + loopback->read_pause_ms))
+	if (!loopback->kern || !loopback->entries || (!now && begun_us < loopback->read_again_us))
 		return;
 	kern_loopback_each(loopback->kern, daemon_loopback_take_hits, loopback, &ignored);
-	loopback->read_ms = clock_now_ms();
-	loopback->read_pause_ms = (loopback->read_ms - begun_ms) * READ_SHARE;
-	if (loopback->read_pause_ms < READ_PAUSE_MS)
-		loopback->read_pause_ms = READ_PAUSE_MS;
+	loopback->read_again_us = begun_us + (clock_now_us() - begun_us) * READ_SHARE;
 }
 
 static uint64_t daemon_loopback_sum(const struct endpoint *endpoint)

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/loopback.h"
 #include "daemon/tenant.h"
+#include "health/facts.h"
 #include "wire/write.h"
 
 #include <errno.h>
@@ -304,6 +305,20 @@ json_t *daemon_loopback_describe(const struct daemon *daemon)
 			 loopback->error[0] ? wire_write_text(loopback->error) : json_null(), "default_path",
 			 registry_path_name(standard), "default_path_reason",
 			 loopback->default_tenant ? registry_path_reason(standard) : NULL);
+}
+
+void daemon_loopback_tell_doctor(const struct daemon *daemon, struct health_loopback *told)
+{
+	const struct loopback *loopback = daemon->loopback;
+
+	*told = (struct health_loopback){ .open = loopback->kern != NULL,
+					  .ipv6 = loopback->kern && kern_loopback_has_ipv6(loopback->kern, NULL),
+					  .entries = loopback->entries,
+					  .wanted = daemon_loopback_wanted(loopback) };
+	snprintf(told->mode, sizeof(told->mode), "%s", daemon_loopback_mode(daemon->config));
+	if (told->open)
+		snprintf(told->cgroup, sizeof(told->cgroup), "%.255s", loopback->cgroup);
+	snprintf(told->error, sizeof(told->error), "%s", loopback->error);
 }
 
 int daemon_loopback_origins(const struct daemon *daemon)

@@ -29,7 +29,7 @@ struct loopback {
 	struct endpoint default_endpoint; /* its first addresses; HANDLES mean that weft listens there */
 	struct tenant *default_tenant;    /* whose entries those of the default endpoint are; NULL: nobody's */
 	size_t entries;
-	uint64_t read_ms, read_pause_ms; /* the hits were read then, and are not for so long */
+	uint64_t read_again_us; /* the hits are not read before */
 };
 
 /* Notes that an update failed, and has it tried again. */

@@ -17,8 +17,8 @@ void health_doctor_examine(const struct health_facts *facts, struct health_repor
 		check_ports,           check_door,
 		check_port_range,      check_link_group,
 		check_mounts,          check_state_directory,
-		check_startup_reclaim, check_catalog,
-		check_leftovers,
+		check_startup_reclaim, check_loopback,
+		check_catalog,         check_leftovers,
 	};
 
 	if (facts->incomplete)

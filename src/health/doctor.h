@@ -30,6 +30,7 @@ void check_link_group(const struct health_facts *facts, struct health_report *re
 void check_mounts(const struct health_facts *facts, struct health_report *report);
 void check_state_directory(const struct health_facts *facts, struct health_report *report);
 void check_startup_reclaim(const struct health_facts *facts, struct health_report *report);
+void check_loopback(const struct health_facts *facts, struct health_report *report);
 void check_catalog(const struct health_facts *facts, struct health_report *report);
 void check_leftovers(const struct health_facts *facts, struct health_report *report);
 

@@ -75,6 +75,15 @@ struct health_catalog {
 	char error[256]; /* "": none */
 };
 
+/* What the daemon says of the kernel's table of loopback endpoints; MODE is "" where it does not say. */
+struct health_loopback {
+	char mode[16];
+	bool open, ipv6;
+	char cgroup[256]; /* "": not open */
+	size_t entries, wanted;
+	char error[256]; /* "": none */
+};
+
 /* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
 struct health_said {
 	bool answered;
@@ -83,6 +92,7 @@ struct health_said {
 	char state[16];   /* "adopting", ...; "" without an answer */
 	size_t sandboxes; /* their number */
 	struct health_catalog catalog;
+	struct health_loopback loopback;
 	struct {
 		VEC_OF(struct health_not_open);
 	} not_open;

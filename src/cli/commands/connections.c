@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl connections: one row a connection through the forwarder.
+ * weftctl connections: one row a connection through the forwarder, or past it.
  */
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
+
+#include <string.h>
 
 static void command_connections_print(const struct cli *cli, const json_t *connections)
 {
@@ -23,7 +25,10 @@ static void command_connections_print(const struct cli *cli, const json_t *conne
 			cli_table_add(table, CELL_PLAIN, json_string_value(id));
 		else
 			cli_table_addf(table, CELL_PLAIN, "%lld", (long long)json_integer_value(id));
-		cli_table_add(table, CELL_PLAIN, client_text(connection, "direction"));
+		cli_table_add(table, CELL_PLAIN,
+			      client_text(connection, strcmp(client_text(connection, "path"), "kernel") == 0
+							  ? "path"
+							  : "direction"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "client"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "endpoint"));
 		cli_table_add(table, CELL_PLAIN, client_text(connection, "state"));

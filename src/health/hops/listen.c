@@ -52,6 +52,26 @@ static enum hop_status hop_listen_closed(struct walk *walk, struct hop *hop, con
 	return hop_fail(hop, "%s is not open", addr);
 }
 
+/* Which way clients of the forwarder's endpoints go, where the kernel takes care of some. */
+static enum hop_status hop_listen_open(struct hop *hop, const struct diagnose_request *request)
+{
+	size_t kernel = 0, served = 0;
+
+	for (size_t i = 0; i < request->endpoint_count; i++) {
+		served += request->endpoints[i].via != VIA_NAT;
+		kernel += request->endpoints[i].kernel;
+	}
+	if (!request->endpoint_count)
+		return hop_ok(hop, "reached by its host address, or the front door");
+	if (!kernel)
+		return hop_ok(hop, "open");
+	if (kernel == served)
+		return hop_ok(hop, "open; the kernel leads clients straight to the guest");
+	return hop_ok(
+	    hop, "open; the kernel leads clients of %zu of these straight to the guest, the forwarder has the others",
+	    kernel);
+}
+
 enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct diagnose_request *request = walk->request;
@@ -67,5 +87,5 @@ enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only
 	if (request->connections_held)
 		return hop_ok(hop, "%" PRIu64 " connection%s held, waiting for the guest", request->connections_held,
 			      request->connections_held == 1 ? "" : "s");
-	return hop_ok(hop, "%s", request->endpoint_count ? "open" : "reached by its host address, or the front door");
+	return hop_listen_open(hop, request);
 }

@@ -163,6 +163,27 @@ START_TEST(a_catalogue_is_judged_by_what_the_daemon_says_of_it)
 }
 END_TEST
 
+START_TEST(loopback_without_a_table_deserves_a_look_only_where_it_was_asked_for)
+{
+	struct health_loopback *loopback = &facts.said.loopback;
+
+	found(check_loopback, HEALTH_SKIPPED, "does not say");
+	*loopback = (struct health_loopback){ .mode = "forwarder" };
+	found(check_loopback, HEALTH_OK, "off");
+	*loopback = (struct health_loopback){ .mode = "auto", .error = "this host has no cgroup2" };
+	found(check_loopback, HEALTH_OK, "through the forwarder: this host has no cgroup2");
+	snprintf(loopback->mode, sizeof(loopback->mode), "kernel");
+	found(check_loopback, HEALTH_WARN, "through the forwarder: this host has no cgroup2");
+	*loopback = (struct health_loopback){ .mode = "auto", .open = true, .cgroup = "/sys/fs/cgroup", .wanted = 2 };
+	found(check_loopback, HEALTH_WARN, "0 of 2 entries");
+	loopback->entries = 2;
+	found(check_loopback, HEALTH_OK, "clients in /sys/fs/cgroup to 2 addresses; those of ::1");
+	loopback->ipv6 = true;
+	snprintf(loopback->error, sizeof(loopback->error), "no room");
+	found(check_loopback, HEALTH_WARN, "2 of 2 entries are in the kernel's table: no room");
+}
+END_TEST
+
 START_TEST(a_state_directory_that_takes_no_files_is_a_fault)
 {
 	struct health_directory *directory = &facts.state_directory;
@@ -420,6 +441,7 @@ int main(void)
 	tcase_add_test(checks, many_foreign_links_with_names_of_slots_are_summed_up);
 	tcase_add_test(checks, a_route_to_a_sandbox_of_another_layout_is_no_fault);
 	tcase_add_test(checks, a_catalogue_is_judged_by_what_the_daemon_says_of_it);
+	tcase_add_test(checks, loopback_without_a_table_deserves_a_look_only_where_it_was_asked_for);
 	tcase_add_test(checks, a_state_directory_that_takes_no_files_is_a_fault);
 	tcase_add_test(checks, a_state_directory_that_weftd_would_refuse_is_a_fault);
 	tcase_add_test(checks, a_state_directory_may_end_a_start);
