@@ -316,7 +316,8 @@ static int kern_loopback_attach_one(struct kern_loopback *loopback, unsigned pro
 		(void)bpf_link_detach(former);
 	loopback->links[program] = bpf_link_create(fd, loopback->cgroup, programs[program].type, NULL);
 	if (loopback->links[program] < 0)
-		return kern_loopback_refuse(err, errno, programs[program].pin);
+		return err_set(err, errno, "%s%s", programs[program].pin,
+			       errno == EPERM ? " (a program is attached there that allows none beside it)" : "");
 	return kern_loopback_pin(loopback, programs[program].pin, loopback->links[program], err);
 }
 

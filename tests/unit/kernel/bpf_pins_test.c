@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -287,6 +288,15 @@ START_TEST(what_is_missing_is_made_again)
 }
 END_TEST
 
+static void refuse(const char *cgroup, const char *pins, int code, const char *told)
+{
+	struct err err;
+
+	ck_assert_ptr_null(kern_loopback_open(cgroup, pins, &err));
+	ck_assert_int_eq(err.code, code);
+	ck_assert_msg(strstr(err.text, told) != NULL, "%s", err.text);
+}
+
 #ifdef HAVE_LIBBPF
 static int open_pin(const char *name)
 {
@@ -313,6 +323,31 @@ START_TEST(a_program_that_was_detached_is_named)
 	open_again(lab.cgroup);
 	ck_assert_int_eq(kern_loopback_check(lab.loopback, &lab.err), 0);
 	ck_assert_uint_eq(take_all().count, 1);
+}
+END_TEST
+
+/* A program of somebody else's, which was attached in the way of before there were links. */
+START_TEST(a_hook_that_somebody_keeps_for_himself_is_named)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	start_with_entry();
+	int link = open_pin("connect4"), cgroup = open(lab.cgroup, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(bpf_obj_get_info_by_fd(link, &info, &size), 0);
+	int program = bpf_prog_get_fd_by_id(info.prog_id);
+	ck_assert_int_ge(program, 0);
+	close(link);
+	kern_loopback_close(lab.loopback, false);
+	lab.loopback = NULL;
+	ck_assert_int_eq(bpf_prog_attach(program, cgroup, BPF_CGROUP_INET4_CONNECT, 0), 0);
+	refuse(lab.cgroup, lab.pins, EPERM, "attaching to the cgroup: connect4 (a program is attached");
+	ck_assert_uint_eq(count_pins(), 0);
+	ck_assert_int_eq(bpf_prog_detach2(program, cgroup, BPF_CGROUP_INET4_CONNECT), 0);
+	close(program);
+	close(cgroup);
+	start_with_entry();
+	ck_assert_int_eq(who_gets(), GUEST);
 }
 END_TEST
 
@@ -378,15 +413,6 @@ START_TEST(other_pins_go)
 }
 END_TEST
 #endif
-
-static void refuse(const char *cgroup, const char *pins, int code, const char *told)
-{
-	struct err err;
-
-	ck_assert_ptr_null(kern_loopback_open(cgroup, pins, &err));
-	ck_assert_int_eq(err.code, code);
-	ck_assert_msg(strstr(err.text, told) != NULL, "%s", err.text);
-}
 
 START_TEST(what_stands_in_the_way_is_named)
 {
@@ -460,6 +486,7 @@ int main(void)
 	tcase_add_test(tests, what_is_missing_is_made_again);
 #ifdef HAVE_LIBBPF
 	tcase_add_test(tests, a_program_that_was_detached_is_named);
+	tcase_add_test(tests, a_hook_that_somebody_keeps_for_himself_is_named);
 	tcase_add_loop_test(tests, entries_of_another_kind_are_not_taken_over, 0, 2);
 	tcase_add_test(tests, a_map_of_other_sizes_is_replaced);
 	tcase_add_test(tests, other_pins_go);
