@@ -70,6 +70,7 @@ void daemon_tenant_free(struct tenant *tenant)
 	cleanup_fd(&tenant->netns_fd);
 	tenant->sandbox->tenant = NULL;
 	vec_free(&tenant->entered.answered);
+	timer_free(&tenant->drain.timer);
 	free(tenant->last_diagnosis);
 	free(tenant);
 }

@@ -9,6 +9,7 @@
 
 #include "base/burst.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/vec.h"
 #include "control/request.h"
 #include "daemon/listeners.h"
@@ -77,7 +78,12 @@ struct tenant {
 		uint64_t gone;   /* connections by entries that are gone, in this run or not stored by the former */
 		uint64_t former; /* by those of the former run, while it is counted */
 	} entered;               /* loopback.c */
-	char *last_diagnosis;    /* owned: the answer to the last one; NULL: none was made yet */
+	struct {
+		struct timer timer; /* the next look; not made: nobody asked for a drain */
+		uint64_t until_ms;  /* clock_now_ms() */
+		bool asking;        /* the kernel is being asked who is left */
+	} drain;                    /* unregister.c: of clients past the forwarder, once the route is closed */
+	char *last_diagnosis;       /* owned: the answer to the last one; NULL: none was made yet */
 };
 
 /* Makes the tenant of SANDBOX with its route. 0, or -1 with ERR. */

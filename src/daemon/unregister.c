@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "config/layout.h"
 #include "control/control.h"
 #include "daemon/collect.h"
 #include "daemon/daemon.h"
@@ -98,11 +99,10 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 	control_park_run_sandbox(&daemon->parked, id);
 }
 
-static void daemon_unregister_on_route_closed(void *context)
+/* No connection is to be waited for any more. */
+static void daemon_unregister_take_apart(struct tenant *tenant)
 {
-	struct tenant *tenant = context;
-
-	tenant->route = NULL;
+	timer_stop(&tenant->drain.timer);
 	daemon_loopback_end_clients(tenant);
 	if (tenant->daemon->fabric)
 		daemon_collect_now(tenant->daemon, tenant->sandbox);
@@ -114,9 +114,72 @@ static void daemon_unregister_on_route_closed(void *context)
 		       daemon_unregister_on_destroyed, tenant);
 }
 
+/* ---- Clients that the kernel led past the forwarder, of whom its own drain knows nothing ---- */
+
+enum { DRAIN_LOOK_MS = 200 };
+
+static void daemon_unregister_on_clients(void *context, const struct fabric_client *clients, size_t count,
+					 const struct err *err)
+{
+	struct tenant *tenant = context;
+
+	(void)clients;
+	tenant->drain.asking = false;
+	/* A stop: it stays draining, and the next start finishes it. */
+	if (err && err->code == ECANCELED)
+		return;
+	if ((!count && !err) || clock_now_ms() >= tenant->drain.until_ms)
+		daemon_unregister_take_apart(tenant);
+	else
+		timer_start(&tenant->drain.timer, DRAIN_LOOK_MS);
+}
+
+static void daemon_unregister_look_for_clients(void *context)
+{
+	struct tenant *tenant = context;
+	const struct sandbox *sandbox = tenant->sandbox;
+
+	tenant->drain.asking =
+	    tenant->daemon->fabric && daemon_loopback_is_open(tenant->daemon) &&
+	    clock_now_ms() < tenant->drain.until_ms &&
+	    fabric_list_clients(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot), -1, 1,
+				daemon_unregister_on_clients, tenant);
+	if (!tenant->drain.asking)
+		daemon_unregister_take_apart(tenant);
+}
+
+/* Their drain ends now, if there is one. An answer that is under way finds that by itself. */
+static void daemon_unregister_hurry(struct tenant *tenant)
+{
+	tenant->drain.until_ms = 0;
+	if (timer_is_armed(&tenant->drain.timer))
+		daemon_unregister_take_apart(tenant);
+}
+
+static void daemon_unregister_on_route_closed(void *context)
+{
+	struct tenant *tenant = context;
+
+	tenant->route = NULL;
+	daemon_unregister_look_for_clients(tenant);
+}
+
+/* Without memory for it there is no drain of these. */
+static void daemon_unregister_begin_drain(struct tenant *tenant, unsigned drain_ms)
+{
+	struct err ignored;
+
+	if (!drain_ms || tenant->drain.timer.event || !daemon_loopback_is_open(tenant->daemon))
+		return;
+	if (timer_init(&tenant->drain.timer, tenant->daemon->base, daemon_unregister_look_for_clients, tenant,
+		       &ignored) == 0)
+		tenant->drain.until_ms = clock_now_ms() + drain_ms;
+}
+
 /* After a failed attempt the route is gone already, and the fabric's part is left. */
 static void daemon_unregister_close_route(struct tenant *tenant, unsigned drain_ms)
 {
+	daemon_unregister_begin_drain(tenant, drain_ms);
 	if (tenant->route)
 		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, daemon_unregister_on_route_closed, tenant);
 	else
@@ -201,7 +264,10 @@ static void daemon_unregister_again(struct daemon *daemon, struct sandbox *sandb
 		/* The fabric could not begin. */
 		tenant->busy = true;
 		daemon_unregister_close_route(tenant, 0);
-	} else if (tenant->route) {
+	} else if (!tenant->route) {
+		daemon_unregister_hurry(tenant);
+	} else {
+		tenant->drain.until_ms = 0;
 		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_unregister_on_route_closed, tenant);
 	}
 }

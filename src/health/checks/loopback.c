@@ -32,6 +32,9 @@ static void check_loopback_open(const struct health_loopback *loopback, struct h
 				     "%zu of %zu entries are in the kernel's table: %s", loopback->entries,
 				     loopback->wanted, loopback->error[0] ? loopback->error : "a change is under way");
 		health_why(finding, "the forwarder serves the others' clients; weftd tries again each second");
+		health_fix(
+		    finding,
+		    "journalctl -u weftd has what the kernel said; systemctl restart weftd makes the table anew");
 		return;
 	}
 	health_add(report, "loopback", HEALTH_OK, "the kernel leads clients in %s to %zu address%s%s", loopback->cgroup,

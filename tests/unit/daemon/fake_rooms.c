@@ -130,6 +130,18 @@ void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t gue
 	(void)origins;
 }
 
+bool fabric_list_clients(struct fabric *fabric, uint32_t host_ip, int origins, size_t limit, fabric_clients_done *done,
+			 void *context)
+{
+	(void)fabric;
+	(void)host_ip;
+	(void)origins;
+	(void)limit;
+	(void)done;
+	(void)context;
+	return false;
+}
+
 /* ---- the forwarder ---- */
 
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
