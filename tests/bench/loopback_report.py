@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's path from loopback as a table and goals. Ratios are taken within a round, and then their median."""
 
+from statistics import geometric_mean
+
 from forwarder import LOADS
 from loopback import KIND
 from measure import median, percentile
@@ -18,9 +20,9 @@ def ratios(values, who, what):
 
 
 def over_all(values, who):
-    """The median over the rounds of the mean over all loads; None if one of them could not be measured."""
+    """The median over the rounds of the geometric mean over all loads; None if one of them could not be measured."""
     columns = [ratios(values, who, load.name) for load in LOADS]
-    return median([sum(row) / len(row) for row in zip(*columns)])
+    return median([geometric_mean(row) for row in zip(*columns)])
 
 
 def daemon_share(values, who):
