@@ -45,20 +45,24 @@ static const struct {
 	[MAP_SENT] = { "weft_sent", "sent" },
 };
 
-/* In the order in which they are attached: nobody is led before all is there that hides it from him. */
+/*
+ * In the order in which they are attached: nobody is led before all is there that hides it from him. Those that are for datagrams alone
+ * would cost each of the host's something, and so are attached for the first entry that needs them.
+ */
 static const struct {
 	const char *name, *pin;
 	enum bpf_attach_type type;
+	bool datagrams;
 } programs[PROGRAMS] = {
-	{ "loopback_recvmsg4", "recvmsg4", BPF_CGROUP_UDP4_RECVMSG },
-	{ "loopback_recvmsg6", "recvmsg6", BPF_CGROUP_UDP6_RECVMSG },
-	{ "loopback_getpeername4", "getpeername4", BPF_CGROUP_INET4_GETPEERNAME },
-	{ "loopback_getpeername6", "getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
-	{ "loopback_getsockname4", "getsockname4", BPF_CGROUP_INET4_GETSOCKNAME },
-	{ "loopback_getsockname6", "getsockname6", BPF_CGROUP_INET6_GETSOCKNAME },
-	{ "loopback_sendmsg4", "sendmsg4", BPF_CGROUP_UDP4_SENDMSG },
-	{ "loopback_connect4", "connect4", BPF_CGROUP_INET4_CONNECT },
-	{ "loopback_connect6", "connect6", BPF_CGROUP_INET6_CONNECT },
+	{ "loopback_recvmsg4", "recvmsg4", BPF_CGROUP_UDP4_RECVMSG, true },
+	{ "loopback_recvmsg6", "recvmsg6", BPF_CGROUP_UDP6_RECVMSG, true },
+	{ "loopback_getpeername4", "getpeername4", BPF_CGROUP_INET4_GETPEERNAME, false },
+	{ "loopback_getpeername6", "getpeername6", BPF_CGROUP_INET6_GETPEERNAME, false },
+	{ "loopback_getsockname4", "getsockname4", BPF_CGROUP_INET4_GETSOCKNAME, false },
+	{ "loopback_getsockname6", "getsockname6", BPF_CGROUP_INET6_GETSOCKNAME, false },
+	{ "loopback_sendmsg4", "sendmsg4", BPF_CGROUP_UDP4_SENDMSG, true },
+	{ "loopback_connect4", "connect4", BPF_CGROUP_INET4_CONNECT, false },
+	{ "loopback_connect6", "connect6", BPF_CGROUP_INET6_CONNECT, false },
 };
 
 enum { CONNECT6 = PROGRAMS - 1 };
@@ -321,13 +325,34 @@ static int kern_loopback_attach_one(struct kern_loopback *loopback, unsigned pro
 	return kern_loopback_pin(loopback, programs[program].pin, loopback->links[program], err);
 }
 
+/* Whether a former run had it, whose clients may need it still. */
+static bool kern_loopback_is_pinned(const struct kern_loopback *loopback, unsigned program)
+{
+	return faccessat(loopback->folder, programs[program].pin, F_OK, 0) == 0;
+}
+
 static int kern_loopback_attach(struct kern_loopback *loopback, struct err *err)
 {
 	for (unsigned i = 0; i < PROGRAMS; i++) {
-		if (i == CONNECT6 && loopback->no_ipv6[0])
+		if ((i == CONNECT6 && loopback->no_ipv6[0]) ||
+		    (programs[i].datagrams && !kern_loopback_is_pinned(loopback, i)))
 			continue;
 		if (kern_loopback_attach_one(loopback, i, err) < 0)
 			return err_wrap(err, "attaching to the cgroup");
+	}
+	return 0;
+}
+
+int kern_loopback_attach_datagrams(struct kern_loopback *loopback, struct err *err)
+{
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		if (!programs[i].datagrams || loopback->links[i] >= 0)
+			continue;
+		if (kern_loopback_attach_one(loopback, i, err) < 0) {
+			/* The link is none of ours as long as it has no pin: a later try makes another one. */
+			cleanup_fd(&loopback->links[i]);
+			return err_wrap(err, "attaching to the cgroup");
+		}
 	}
 	return 0;
 }
@@ -359,7 +384,6 @@ static int kern_loopback_start(struct kern_loopback *loopback, const char *cgrou
 	    kern_loopback_load(loopback, err) < 0 || kern_loopback_write_state(loopback, err) < 0 ||
 	    kern_loopback_attach(loopback, err) < 0 || kern_loopback_pin_maps(loopback, err) < 0)
 		return -1;
-	cleanup_fd(&loopback->cgroup);
 	return 0;
 }
 

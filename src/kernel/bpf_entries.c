@@ -37,7 +37,8 @@ int kern_loopback_put(struct kern_loopback *loopback, const struct kern_loopback
 	struct loopback_key key;
 	char text[ADDR_TEXT_SIZE];
 
-	if (kern_loopback_write_key(&key, &entry->listen, entry->proto, err) < 0)
+	if (kern_loopback_write_key(&key, &entry->listen, entry->proto, err) < 0 ||
+	    (entry->proto == PROTO_UDP && kern_loopback_attach_datagrams(loopback, err) < 0))
 		return -1;
 	if (bpf_map_update_elem(loopback->map_fds[MAP_ENTRIES], &key, &value, BPF_ANY) < 0)
 		return err_set(err, errno, "loopback entry %s/%s", addr_format(&entry->listen, text),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last pin of a link is what keeps its program attached, so a removal is a matter of the file system alone: it needs no libbpf, and
- * serves a build without it as well.
+ * The last pin of a link is what keeps its program attached. The kernel takes its time with what loses its last pin, so a link is detached
+ * before. That needs no libbpf: a removal serves a build without it as well.
  */
 #include "kernel/bpf_pins.h"
 
@@ -13,11 +13,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 char *kern_loopback_pins(uint32_t link_group, char path[static KERN_LOOPBACK_PATH_SIZE])
@@ -138,6 +140,24 @@ static bool kern_pins_is_kept(const char *name, const char *const *keep, unsigne
 	return false;
 }
 
+/* Takes effect before it returns. What is no link, or is refused, is left to the removal of its pin. */
+static void kern_pins_detach(const char *pins, const char *name)
+{
+	char path[KERN_LOOPBACK_PATH_SIZE];
+	union bpf_attr attr;
+
+	if (snprintf(path, sizeof(path), "%s/%s", pins, name) >= (int)sizeof(path))
+		return;
+	memset(&attr, 0, sizeof(attr));
+	attr.pathname = (uint64_t)(uintptr_t)path;
+	AUTO_FD int fd = (int)syscall(SYS_bpf, BPF_OBJ_GET, &attr, sizeof(attr));
+	if (fd < 0)
+		return;
+	memset(&attr, 0, sizeof(attr));
+	attr.link_detach.link_fd = (uint32_t)fd;
+	(void)syscall(SYS_bpf, BPF_LINK_DETACH, &attr, sizeof(attr));
+}
+
 int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned count, bool *removed, struct err *err)
 {
 	/* A descriptor of its own, for closedir() closes it. It shares no place in the folder with others. */
@@ -153,6 +173,7 @@ int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 		    kern_pins_is_kept(entry->d_name, keep, count))
 			continue;
+		kern_pins_detach(pins, entry->d_name);
 		if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
 			result = err_set(err, errno, "%s/%s", pins, entry->d_name);
 			break;

@@ -7,6 +7,7 @@
 #include "bpf/loopback_maps.h"
 
 struct bpf_object;
+struct err;
 
 enum kern_loopback_map { MAP_ENTRIES, MAP_STATE, MAP_ORIGIN, MAP_SENT, MAPS };
 
@@ -15,12 +16,15 @@ enum { PROGRAMS = 9 };
 struct kern_loopback {
 	char *pins; /* path */
 	int folder; /* of the pins, locked */
-	int cgroup; /* -1 once all is attached */
+	int cgroup;
 	struct bpf_object *object;
 	int map_fds[MAPS]; /* the object's */
 	int links[PROGRAMS];
 	struct loopback_state state; /* as the map has it */
 	char no_ipv6[256];           /* why; "": clients of IPv6 are led */
 };
+
+/* Attaches what entries for datagrams need besides. Harmless a second time. 0, or -1 with ERR. */
+int kern_loopback_attach_datagrams(struct kern_loopback *loopback, struct err *err);
 
 #endif

@@ -268,6 +268,33 @@ START_TEST(a_link_that_lost_its_cgroup_is_replaced)
 }
 END_TEST
 
+static bool is_pinned(const char *name)
+{
+	char path[LAB_PATH + 16];
+
+	snprintf(path, sizeof(path), "%s/%s", lab.pins, name);
+	return access(path, F_OK) == 0;
+}
+
+/* They would cost each datagram of the host something. */
+START_TEST(programs_for_datagrams_wait_for_an_entry)
+{
+	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
+	int fd = loopback_lab_socket(&addr, SOCK_DGRAM);
+
+	start_with_entry();
+	ck_assert(is_pinned("connect4") && !is_pinned("sendmsg4") && !is_pinned("recvmsg4") && !is_pinned("recvmsg6"));
+	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_UDP);
+	ck_assert(is_pinned("sendmsg4") && is_pinned("recvmsg4") && is_pinned("recvmsg6"));
+	crash();
+	open_again(lab.cgroup);
+	ck_assert(is_pinned("sendmsg4") && is_pinned("recvmsg4") && is_pinned("recvmsg6"));
+	ck_assert_int_eq(sendto(fd, "ping", 4, 0, &addr.any, addr_length(&addr)), 4);
+	ck_assert_int_eq(loopback_lab_answer(&lab), GUEST);
+	close(fd);
+}
+END_TEST
+
 START_TEST(what_is_missing_is_made_again)
 {
 	unsigned whole;
@@ -312,12 +339,12 @@ START_TEST(a_program_that_was_detached_is_named)
 {
 	start_with_entry();
 	ck_assert_msg(kern_loopback_check(lab.loopback, &lab.err) == 0, "%s", lab.err.text);
-	int fd = open_pin("sendmsg4");
+	int fd = open_pin("getsockname4");
 	ck_assert_int_eq(bpf_link_detach(fd), 0);
 	close(fd);
 	ck_assert_int_eq(kern_loopback_check(lab.loopback, &lab.err), -1);
 	ck_assert_int_eq(lab.err.code, ENOLINK);
-	ck_assert_ptr_nonnull(strstr(lab.err.text, "sendmsg4"));
+	ck_assert_ptr_nonnull(strstr(lab.err.text, "getsockname4"));
 	/* It is replaced, and entries are kept. */
 	crash();
 	open_again(lab.cgroup);
@@ -483,6 +510,7 @@ int main(void)
 	tcase_add_test(tests, another_cgroup_is_attached_instead);
 	tcase_add_test(tests, the_root_of_all_cgroups_has_all_clients);
 	tcase_add_test(tests, a_link_that_lost_its_cgroup_is_replaced);
+	tcase_add_test(tests, programs_for_datagrams_wait_for_an_entry);
 	tcase_add_test(tests, what_is_missing_is_made_again);
 #ifdef HAVE_LIBBPF
 	tcase_add_test(tests, a_program_that_was_detached_is_named);
