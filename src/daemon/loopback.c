@@ -35,8 +35,10 @@ void daemon_loopback_complain(struct loopback *loopback, const char *what, const
 {
 	log_seldom(LOG_WARNING_LEVEL, what, F_STR("error", err->text));
 	snprintf(loopback->error, sizeof(loopback->error), "%s", err->text);
+	/* Not put off by each further trouble: the lease is renewed by the same timer. */
+	if (!loopback->troubled)
+		timer_start(&loopback->timer, AGAIN_MS);
 	loopback->troubled = true;
-	timer_start(&loopback->timer, AGAIN_MS);
 }
 
 /* Datagrams are no connections. */
