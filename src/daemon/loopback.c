@@ -213,6 +213,16 @@ void daemon_loopback_cut(struct tenant *tenant)
 		daemon_loopback_leave_default(tenant->daemon, NULL);
 }
 
+void daemon_loopback_cut_all(struct loopback *loopback)
+{
+	struct registry *registry = loopback->daemon->registry;
+	struct sandbox *sandbox;
+
+	for (unsigned slot = 0; (sandbox = registry_next(registry, slot)); slot = sandbox->slot)
+		if (daemon_tenant_of(sandbox))
+			daemon_loopback_cut(daemon_tenant_of(sandbox));
+}
+
 void daemon_loopback_cut_for_patch(struct tenant *tenant, struct endpoint *endpoints, size_t count)
 {
 	daemon_loopback_cut(tenant);

@@ -231,6 +231,28 @@ void daemon_loopback_reload(struct daemon *daemon)
 		daemon_loopback_follow_all(loopback);
 }
 
+/*
+ * Another program may detach ours, or remove their cgroup. They are attached again, to the same maps: sockets that were led go on
+ * seeing what they had asked for. The entries are removed before, so that their connections are counted once.
+ */
+static void daemon_loopback_mend(struct loopback *loopback)
+{
+	struct err err;
+
+	if (kern_loopback_check(loopback->kern, &err) == 0)
+		return;
+	log_seldom(LOG_WARNING_LEVEL, "clients of loopback endpoints were not led; the programs are attached again",
+		   F_STR("error", err.text));
+	daemon_loopback_cut_all(loopback);
+	if (loopback->broken) {
+		daemon_loopback_close(loopback->daemon);
+		return;
+	}
+	kern_loopback_close(loopback->kern, true);
+	loopback->kern = NULL;
+	loopback->entries = 0;
+}
+
 static void daemon_loopback_on_timer(void *context)
 {
 	struct loopback *loopback = context;
@@ -240,6 +262,8 @@ static void daemon_loopback_on_timer(void *context)
 		return;
 	if (loopback->broken)
 		daemon_loopback_close(loopback->daemon);
+	if (loopback->kern)
+		daemon_loopback_mend(loopback);
 	if (!loopback->kern) {
 		daemon_loopback_open_now(loopback);
 		return;

@@ -5,6 +5,7 @@
  */
 #include "daemon/loopback.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "daemon/loopback_state.h"
@@ -26,7 +27,8 @@ enum { ROOM = 8, PORT = 49983 };
 
 static struct {
 	bool open;
-	bool pinned; /* something of a former run is there */
+	bool pinned;   /* something of a former run is there */
+	bool detached; /* by another program */
 	struct kern_loopback_entry entries[ROOM];
 	size_t count;
 	uint64_t lease;
@@ -62,7 +64,14 @@ struct kern_loopback *kern_loopback_open(const char *cgroup, const char *pins, s
 		return NULL;
 	}
 	table.open = true;
+	table.detached = false;
 	return (struct kern_loopback *)&table;
+}
+
+int kern_loopback_check(const struct kern_loopback *loopback, struct err *err)
+{
+	ck_assert_ptr_eq(loopback, &table);
+	return table.detached ? err_set(err, ENOLINK, "fake") : 0;
 }
 
 bool kern_loopback_has_ipv6(const struct kern_loopback *loopback, const char **why)
@@ -142,8 +151,10 @@ int kern_loopback_origins(const struct kern_loopback *loopback)
 
 void kern_loopback_close(struct kern_loopback *loopback, bool keep_pins)
 {
-	ck_assert(loopback && !keep_pins);
+	ck_assert_ptr_eq(loopback, &table);
 	table.open = false;
+	if (keep_pins)
+		return;
 	table.count = 0;
 	table.lease = 0;
 }
@@ -297,6 +308,45 @@ START_TEST(where_an_entry_cannot_be_removed_none_counts_and_the_table_is_made_an
 }
 END_TEST
 
+/* Else the lease would end under all the others' entries. */
+START_TEST(troubles_that_do_not_end_keep_nobody_from_the_lease)
+{
+	uint64_t begun_us = clock_now_us();
+
+	entered();
+	table.lease = 0;
+	table.put_error = ENOMEM;
+	daemon_loopback_cut(tenant());
+	while (!table.lease) {
+		ck_assert_uint_lt(clock_now_us() - begun_us, 60000000);
+		daemon_loopback_follow(tenant());
+		event_base_loop(weftd.base, EVLOOP_NONBLOCK);
+		usleep(20000);
+	}
+}
+END_TEST
+
+START_TEST(programs_that_were_detached_are_attached_again)
+{
+	entered();
+	table.entries[0].hits = 5;
+	table.detached = true;
+	weftd.loopback->troubled = false;
+	timer_start(&weftd.loopback->timer, 0);
+	tick();
+	ck_assert_uint_eq(table.opens, 2);
+	ck_assert_uint_eq(table.count, 2);
+	ck_assert_uint_eq(connections(), 5);
+	ck_assert_str_eq(registry_path_name(endpoint()), "kernel");
+	table.detached = true;
+	table.open_error = ENOTSUP;
+	timer_start(&weftd.loopback->timer, 0);
+	tick();
+	ck_assert_str_eq(registry_path_reason(endpoint()), "not-there");
+	ck_assert_str_ne(weftd.loopback->error, "");
+}
+END_TEST
+
 START_TEST(a_table_that_cannot_be_opened_for_a_shortage_is_opened_later)
 {
 	table.open_error = ENOSYS;
@@ -385,6 +435,8 @@ int main(void)
 	tcase_add_test(keeping, another_guest_has_to_answer_anew);
 	tcase_add_test(keeping, an_entry_that_was_refused_is_tried_again);
 	tcase_add_test(keeping, where_an_entry_cannot_be_removed_none_counts_and_the_table_is_made_anew);
+	tcase_add_test(keeping, troubles_that_do_not_end_keep_nobody_from_the_lease);
+	tcase_add_test(keeping, programs_that_were_detached_are_attached_again);
 	tcase_add_test(keeping, a_table_that_cannot_be_opened_for_a_shortage_is_opened_later);
 	tcase_add_test(keeping, entries_of_a_killed_run_are_removed_and_what_they_tell_is_kept);
 	tcase_add_test(keeping, connections_are_counted_over_the_end_of_their_entries);
