@@ -100,8 +100,20 @@ static __always_inline int loopback_is_mapped(__u32 first, __u32 second, __u32 t
 	return first == 0 && second == 0 && third == bpf_htonl(0xffff);
 }
 
-/* The entry for what the socket asks for; NULL: there is none that counts. */
-static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr *ctx, struct loopback_key *key)
+/* Where a socket is led. */
+struct loopback_way {
+	__u32 host_ip;
+	__u16 guest_port;
+	__u64 since_ns; /* the entry was there still */
+};
+
+/*
+ * The entry for what the socket asks for; NULL: there is none that counts. An element that is deleted may become another one's while it is
+ * read, so it is looked up once more: WAY is what both times say. A time between the two is before the entry's end, which tells who was
+ * led before that.
+ */
+static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr *ctx, struct loopback_key *key,
+							    struct loopback_way *way)
 {
 	struct loopback_entry *entry;
 	struct loopback_state *state;
@@ -112,14 +124,18 @@ static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr
 	entry = bpf_map_lookup_elem(&weft_entries, key);
 	if (!entry)
 		return 0;
+	way->host_ip = entry->host_ip;
+	way->guest_port = entry->guest_port;
 	/* Raw sockets of these protocols are no clients. */
 	if (ctx->protocol == IPPROTO_TCP ? ctx->type != SOCK_STREAM
 					 : ctx->protocol != IPPROTO_UDP || ctx->type != SOCK_DGRAM)
 		return 0;
+	way->since_ns = bpf_ktime_get_ns();
 	state = bpf_map_lookup_elem(&weft_state, &zero);
-	if (!state || state->netns_cookie != bpf_get_netns_cookie(ctx) || bpf_ktime_get_ns() >= state->until_ns)
+	if (!state || state->netns_cookie != bpf_get_netns_cookie(ctx) || way->since_ns >= state->until_ns)
 		return 0;
-	return entry;
+	entry = bpf_map_lookup_elem(&weft_entries, key);
+	return entry && entry->host_ip == way->host_ip && entry->guest_port == way->guest_port ? entry : 0;
 }
 
 /* Whether the socket may go by another link than lo, as far as both families have it. */
@@ -149,23 +165,23 @@ static __always_inline int loopback_is_ipv6_only(struct bpf_sock_addr *ctx, stru
 }
 
 static __always_inline void loopback_write(struct loopback_origin *origin, const struct loopback_key *asked,
-					   const struct loopback_entry *entry)
+					   const struct loopback_way *way)
 {
 	origin->asked = *asked;
-	origin->host_ip = entry->host_ip;
-	origin->guest_port = entry->guest_port;
-	origin->since_ns = bpf_ktime_get_ns();
+	origin->host_ip = way->host_ip;
+	origin->guest_port = way->guest_port;
+	origin->since_ns = way->since_ns;
 }
 
 /* Notes where a socket that is about to connect is led; 0: there is no memory for it, and the socket must not be led. */
 static __always_inline int loopback_note(struct bpf_sock *sk, const struct loopback_key *asked,
-					 struct loopback_entry *entry)
+					 struct loopback_entry *entry, const struct loopback_way *way)
 {
 	struct loopback_origin *origin = bpf_sk_storage_get(&weft_origin, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (!origin)
 		return 0;
-	loopback_write(origin, asked, entry);
+	loopback_write(origin, asked, way);
 	__sync_fetch_and_add(&entry->hits, 1);
 	return 1;
 }
@@ -177,7 +193,7 @@ static __always_inline int loopback_is_led_to(const struct loopback_origin *orig
 
 /* A flow of datagrams begins where the last one to this destination had asked for something else. 0: as above. */
 static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct loopback_key *asked,
-					      struct loopback_entry *entry)
+					      struct loopback_entry *entry, const struct loopback_way *way)
 {
 	struct loopback_sent *sent = bpf_sk_storage_get(&weft_sent, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	struct loopback_origin *place = 0;
@@ -186,7 +202,7 @@ static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct 
 		return 0;
 #pragma unroll
 	for (int i = 0; i < LOOPBACK_SENT; i++)
-		if (loopback_is_led_to(&sent->origins[i], entry->host_ip, entry->guest_port))
+		if (loopback_is_led_to(&sent->origins[i], way->host_ip, way->guest_port))
 			place = &sent->origins[i];
 	if (place && place->asked.ip[0] == asked->ip[0] && place->asked.port == asked->port)
 		return 1;
@@ -194,7 +210,7 @@ static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct 
 		place = &sent->origins[sent->next % LOOPBACK_SENT];
 		sent->next++;
 	}
-	loopback_write(place, asked, entry);
+	loopback_write(place, asked, way);
 	__sync_fetch_and_add(&entry->hits, 1);
 	return 1;
 }
@@ -231,13 +247,14 @@ int loopback_connect4(struct bpf_sock_addr *ctx)
 		return 1;
 	struct loopback_key key = { .ip = { ip }, .family = LOOPBACK_INET };
 	struct loopback_entry *entry;
+	struct loopback_way way;
 
-	entry = loopback_find(ctx, &key);
+	entry = loopback_find(ctx, &key, &way);
 	if (!entry || !loopback_is_free(sk) || sk->src_ip4 != 0 || loopback_is_mptcp(sk) ||
-	    !loopback_note(sk, &key, entry))
+	    !loopback_note(sk, &key, entry, &way))
 		return 1;
-	ctx->user_ip4 = entry->host_ip;
-	ctx->user_port = entry->guest_port;
+	ctx->user_ip4 = way.host_ip;
+	ctx->user_port = way.guest_port;
 	return 1;
 }
 
@@ -252,22 +269,23 @@ int loopback_connect6(struct bpf_sock_addr *ctx)
 		return 1;
 	struct loopback_key key = { .ip = { 0, 0, 0, last }, .family = LOOPBACK_INET6 };
 	struct loopback_entry *entry;
+	struct loopback_way way;
 
 	if (mapped) {
 		key.ip[0] = last;
 		key.ip[3] = 0;
 		key.family = LOOPBACK_INET;
 	}
-	entry = loopback_find(ctx, &key);
+	entry = loopback_find(ctx, &key, &way);
 	if (!entry || !loopback_is_free(sk) || sk->src_ip6[0] != 0 || sk->src_ip6[1] != 0 || sk->src_ip6[2] != 0 ||
 	    sk->src_ip6[3] != 0 || loopback_is_ipv6_only(ctx, sk) || loopback_is_mptcp(sk) ||
-	    !loopback_note(sk, &key, entry))
+	    !loopback_note(sk, &key, entry, &way))
 		return 1;
 	ctx->user_ip6[0] = 0;
 	ctx->user_ip6[1] = 0;
 	ctx->user_ip6[2] = bpf_htonl(0xffff);
-	ctx->user_ip6[3] = entry->host_ip;
-	ctx->user_port = entry->guest_port;
+	ctx->user_ip6[3] = way.host_ip;
+	ctx->user_port = way.guest_port;
 	return 1;
 }
 
@@ -282,12 +300,13 @@ int loopback_sendmsg4(struct bpf_sock_addr *ctx)
 		return 1;
 	struct loopback_key key = { .ip = { ip }, .family = LOOPBACK_INET };
 	struct loopback_entry *entry;
+	struct loopback_way way;
 
-	entry = loopback_find(ctx, &key);
-	if (!entry || !loopback_is_free(sk) || ctx->msg_src_ip4 != 0 || !loopback_note_sent(sk, &key, entry))
+	entry = loopback_find(ctx, &key, &way);
+	if (!entry || !loopback_is_free(sk) || ctx->msg_src_ip4 != 0 || !loopback_note_sent(sk, &key, entry, &way))
 		return 1;
-	ctx->user_ip4 = entry->host_ip;
-	ctx->user_port = entry->guest_port;
+	ctx->user_ip4 = way.host_ip;
+	ctx->user_port = way.guest_port;
 	return 1;
 }
 

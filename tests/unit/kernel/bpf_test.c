@@ -3,6 +3,7 @@
 #include "kernel/bpf.h"
 
 #include "base/netns.h"
+#include "kernel/sock_list.h"
 #include "unit/kernel/loopback_lab.h"
 #include "unit/nft_lab.h"
 #include "unit/run_suite.h"
@@ -11,6 +12,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -411,6 +414,77 @@ START_TEST(nothing_counts_after_the_lease)
 }
 END_TEST
 
+/* ---- Entries that come and go meanwhile ---- */
+
+static struct kern_loopback_entry entry_of(const char *listen, uint32_t host_ip)
+{
+	return (struct kern_loopback_entry){ .listen = loopback_lab_addr(listen),
+					     .proto = PROTO_UDP,
+					     .host_ip = host_ip,
+					     .guest_port = LAB_GUEST_PORT };
+}
+
+static atomic_bool enough;
+
+/* The two are never there at once, so the kernel gives the room of one to the other. */
+static void *change_entries(void *context)
+{
+	const struct kern_loopback_entry mine = entry_of("127.0.0.1:7000", LAB_HOST_IP),
+					 others = entry_of("127.0.0.3:7000", LAB_HOST_IP + 1);
+	struct err err;
+	uint64_t hits;
+
+	(void)context;
+	while (!enough) {
+		kern_loopback_take(lab.loopback, &mine.listen, PROTO_UDP, &hits, &err);
+		kern_loopback_put(lab.loopback, &others, &err);
+		kern_loopback_take(lab.loopback, &others.listen, PROTO_UDP, &hits, &err);
+		kern_loopback_put(lab.loopback, &mine, &err);
+	}
+	return NULL;
+}
+
+static void count_led(void *context, const struct kern_sock *sock)
+{
+	(void)sock;
+	++*(unsigned *)context;
+}
+
+static unsigned count_led_to(uint32_t host_ip)
+{
+	unsigned count = 0;
+
+	ck_assert_int_eq(kern_sock_list_to(&(struct kern_sock_filter){ &host_ip, 1, 0, -1, NULL, PROTO_UDP }, count_led,
+					   &count, &lab.err),
+			 0);
+	return count;
+}
+
+START_TEST(nobody_is_led_by_an_entry_that_became_anothers)
+{
+	enum { CLIENTS = 100, ROUNDS = 300 };
+	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
+	pthread_t changer;
+	unsigned led = 0;
+	int fds[CLIENTS];
+
+	ck_assert_int_eq(pthread_create(&changer, NULL, change_entries, NULL), 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < CLIENTS; i++) {
+			fds[i] = loopback_lab_socket(&addr, SOCK_DGRAM);
+			ck_assert_int_eq(connect(fds[i], &addr.any, addr_length(&addr)), 0);
+		}
+		led += count_led_to(LAB_HOST_IP);
+		ck_assert_uint_eq(count_led_to(LAB_HOST_IP + 1), 0);
+		for (int i = 0; i < CLIENTS; i++)
+			close(fds[i]);
+	}
+	enough = true;
+	pthread_join(changer, NULL);
+	ck_assert_uint_gt(led, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bpf");
@@ -442,6 +516,8 @@ int main(void)
 	tcase_add_test(whom, clients_of_other_namespaces_are_left_alone);
 	tcase_add_test(whom, clients_of_other_cgroups_are_left_alone);
 	tcase_add_test(whom, nothing_counts_after_the_lease);
+	tcase_set_timeout(whom, 120);
+	tcase_add_test(whom, nobody_is_led_by_an_entry_that_became_anothers);
 	suite_add_tcase(suite, stream);
 	suite_add_tcase(suite, datagrams);
 	suite_add_tcase(suite, whom);
