@@ -142,3 +142,124 @@ def test_a_restarted_daemon_finds_its_sandboxes_unaltered(job_image, folder):
     # A true difference is found there, and only that.
     assert re.findall("nftables differ.*", text["log-3"]) == ['nftables differ" wanted="rule of chain forward"'], text["log-3"]
     assert len(re.findall("msg=repaired", text["log-3"])) == 1, text["log-3"]
+
+
+# A guest behind a TAP, and clients of its published port, in a host that has cgroup2 and bpffs as systemd mounts them.
+LOOPBACK = """
+start() {
+	/job/weftd --config /tmp/weftd.conf --foreground 2>>/tmp/log &
+	daemon=$!
+	until /job/weftctl --json status 2>/dev/null | grep -q '"running"'; do
+		kill -0 $daemon || return
+		sleep 0.1
+	done
+}
+
+stop() {
+	kill $daemon
+	wait $daemon
+}
+
+crash() {
+	kill -9 $daemon
+	! wait $daemon
+}
+
+boot() {
+	mkfifo /tmp/vmm /tmp/servers
+	/job/tests/guest/standin /run/netns/ns-1 </tmp/vmm >/tmp/standin &
+	vmm=$!
+	exec 8>/tmp/vmm
+	until grep -q ready /tmp/standin; do
+		sleep 0.1
+	done
+	guest=$(sed -n 's/^guest [^ ]* //p' /tmp/standin)
+	/job/tests/guest/server "$guest,49983,http,a1" </tmp/servers >/tmp/server &
+	exec 9>/tmp/servers
+	/job/weftctl wait a1
+}
+
+await_path() {
+	for try in $(seq 300); do
+		! /job/weftctl --json show a1 | grep -q '"path": *"'$1'"' || return 0
+		sleep 0.1
+	done
+	/job/weftctl --json show a1
+	return 1
+}
+
+clients() {
+	/job/tests/forwarder/load connections 127.0.0.1:20000 200 4
+	/job/tests/forwarder/load connections "[::1]:20000" 200 4
+}
+
+keep() {
+	mkfifo /tmp/clients /tmp/kept
+	/job/tests/forwarder/load kept 127.0.0.1:20000 5 </tmp/clients >/tmp/kept 2>/tmp/ended &
+	clients=$!
+	exec 7>/tmp/clients
+	read said </tmp/kept
+	echo "$said"
+}
+
+# The guest is gone: its clients are told, and new ones are held, for 2 s here.
+lose() {
+	kill -9 $vmm
+	await_path forwarder
+	/job/tests/forwarder/load connections 127.0.0.1:20000 1 1
+}
+
+cat >/tmp/weftd.conf <<END
+[forwarder]
+loopback = kernel
+connect_deadline = 2s
+[ports]
+range = 20000-20099
+[pool]
+size = 0
+END
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf
+echo '{"ports": [49983], "ready_port": 49983}' >/tmp/a1
+
+step start start
+step register /job/weftctl register --body /tmp/a1 a1
+step boot boot
+step path await_path kernel
+step clients clients
+step keep keep
+step connections /job/weftctl --json connections a1
+step show /job/weftctl --json show a1
+step doctor /job/weftctl --json doctor
+step crash crash
+step orphans clients
+step start-again start
+step path-again await_path kernel
+step clients-again clients
+step pins ls /sys/fs/bpf/weft
+step lose lose
+step stop stop
+step pins-gone ls -A /sys/fs/bpf
+step log cat /tmp/log
+"""
+
+
+def test_clients_of_loopback_are_led_to_the_guest_there(job_image, folder):
+    programs = ["weftd", "weftctl", "tests/guest/standin", "tests/guest/server", "tests/forwarder/load"]
+    steps = run_job(job_image, folder, programs, LOOPBACK)
+    for name, step in steps.items():
+        if name not in ("doctor", "lose"):
+            assert step.status == 0, f"{name}: exit status {step.status}\n{step.text}\n{steps['log'].text}"
+    text = {name: step.text for name, step in steps.items()}
+    for name in ("clients", "orphans", "clients-again"):
+        assert re.findall(r"done=(\d+) failed=(\d+)", text[name]) == [("200", "0")] * 2, text[name]
+    assert "failed=1" in text["lose"], text["lose"]
+    listed = json.loads(text["connections"])["connections"]
+    assert [one["path"] for one in listed] == ["kernel"] * 5, listed
+    assert {one["endpoint"] for one in listed} == {"127.0.0.1:20000"}
+    shown = json.loads(text["show"])
+    assert shown["counters"]["connections_total"] >= 405, shown
+    [found] = [one for one in json.loads(text["doctor"]) if one["check"] == "loopback"]
+    assert found["status"] == "ok", found
+    assert "weft" not in text["pins-gone"]
+    assert not sanitizer_problem(text["log"]) and "level=error" not in text["log"], text["log"]
