@@ -31,6 +31,7 @@ from harness.wait import poll_until
 NAMES = ("a1", "a2", "a3")
 WAY = LOOPBACK or "forwarder"
 BEGIN, END = f"<!-- table, {WAY}: begin -->", f"<!-- table, {WAY}: end -->"
+LAST = ": end -->"
 
 
 def _create(client, url):
@@ -201,8 +202,13 @@ def table(rows):
 
 def record(path, text):
     with open(path, encoding="utf-8") as file:
-        before, rest = file.read().split(BEGIN, 1)
+        whole = file.read()
+    if BEGIN in whole:
+        before, rest = whole.split(BEGIN, 1)
         after = rest.split(END, 1)[1]
+    else:  # the first for this way stands below those of others
+        place = whole.rindex(LAST) + len(LAST)
+        before, after = f"{whole[:place]}\n\n", whole[place:]
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
