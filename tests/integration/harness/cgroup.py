@@ -28,7 +28,7 @@ mount -t tmpfs tmpfs /sys/fs/cgroup
 mkdir /sys/fs/cgroup/whole {UNIFIED}
 mount -t cgroup2 cgroup2 /sys/fs/cgroup/whole
 """
-_PREFIX = "weft-test-"
+_PREFIX = "weft-loopback-"  # other tests remove cgroups with other names
 
 _SYSCALL = {"x86_64": 321, "aarch64": 280}
 _MAP_GET_NEXT_KEY, _OBJ_GET, _PROG_QUERY = 4, 7, 16
