@@ -252,7 +252,8 @@ void daemon_loopback_end_clients(struct tenant *tenant)
 	const struct sandbox *sandbox = tenant->sandbox;
 
 	if (loopback && loopback->kern && tenant->daemon->fabric)
-		fabric_end_clients(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot));
+		fabric_end_clients(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),
+				   kern_loopback_origins(loopback->kern));
 }
 
 /* ---- The default endpoint ---- */

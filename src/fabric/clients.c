@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Clients that are connected to a guest past the forwarder. The kernel dumps the sockets of the whole host to find them, so the
- * claimer does it, and those whose end is due meanwhile wait for the next dump together. One that does not come off is repeated, as the
- * clients would hang until their own timeouts.
+ * claimer does it, and those whose end is due meanwhile wait for the next dump together. One that does not come off for a shortage is
+ * repeated, as the clients would hang until their own timeouts.
+ *
+ * The claimer may be busy, and the host address may lead to another guest by the time that it gets to it: who was led there after the end
+ * was due is none of those that are meant. And a connect() that was about to be led at that moment may have no socket in the dump yet, so
+ * there is a second one for those.
  */
 #include "base/clock.h"
 #include "base/container_of.h"
@@ -22,13 +26,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000, LATE_MS = 1000 };
 
 struct client_ending {
 	uint32_t host_ip;
-	uint16_t guest_port; /* 0: any, and the rest means nothing */
-	struct addr asked;
-	int origins; /* ours; -1: none */
+	enum proto proto;
+	uint16_t guest_port; /* 0: any */
+	struct addr asked;   /* of those of TCP to GUEST_PORT */
+	int origins;         /* the same; ours; -1: none */
+	bool late;           /* who was being led when the end was due */
+	uint64_t before_ns;  /* CLOCK_MONOTONIC when it was */
 };
 
 struct ending_list {
@@ -41,29 +48,71 @@ struct clients {
 	bool under_way;
 	struct ending_list due;    /* the next job's */
 	struct ending_list ending; /* the job's */
+	struct ending_list later;  /* due once more, in the order of their times */
+	int origins;               /* for the ends of whole guests; ours; -1: none */
+	int job_origins;           /* the job's own duplicate */
 	size_t ended;              /* the job's: connections */
-	struct timer again;
+	struct err refusal;        /* the job's: what there is no use in trying again */
+	struct timer again, look_again;
 };
 
-/* ---- Ending ---- */
-
-/* All of the list that are for a whole guest, in one dump for each family. */
-static int fabric_clients_end_whole(struct clients *clients, struct err *err)
+static int fabric_clients_duplicate(int origins)
 {
-	uint32_t *ips = calloc(clients->ending.count + 1, sizeof(*ips));
-	struct kern_sock_filter filter = { .dest_ips = ips, .origins = -1 };
-	size_t ended = 0;
-	int result = 0;
+	return origins < 0 ? -1 : SPARES_TRY(fcntl(origins, F_DUPFD_CLOEXEC, 0));
+}
 
-	if (!ips)
-		return err_set(err, ENOMEM, "clients of guests");
-	for (size_t i = 0; i < clients->ending.count; i++)
-		if (!clients->ending.items[i].guest_port)
-			ips[filter.dest_count++] = clients->ending.items[i].host_ip;
-	if (filter.dest_count)
-		result = kern_sock_kill_to(&filter, &ended, err);
+static void fabric_clients_close(int *origins)
+{
+	if (*origins >= 0)
+		close(*origins);
+	*origins = -1;
+}
+
+/* ---- Ending, on the claimer ---- */
+
+static bool fabric_clients_may_pass(int code)
+{
+	return err_code_is_exhaustion(code) || code == EINTR || code == EAGAIN || code == EBUSY;
+}
+
+/* 0, or -1 with ERR: for a shortage. */
+static int fabric_clients_kill(struct clients *clients, const struct kern_sock_filter *filter, struct err *err)
+{
+	size_t ended = 0;
+	int result = filter->dest_count ? kern_sock_kill_to(filter, &ended, err) : 0;
+
 	clients->ended += ended;
+	if (result == 0 || fabric_clients_may_pass(err->code))
+		return result;
+	clients->refusal = *err;
+	return 0;
+}
+
+/* All of the list that are for a whole guest and of that kind, in one dump for each family. */
+static int fabric_clients_end_whole(struct clients *clients, enum proto proto, bool late, struct err *err)
+{
+	const struct ending_list *ending = &clients->ending;
+	uint32_t *ips = calloc(ending->count + 1, sizeof(*ips));
+	uint64_t *before_ns = calloc(ending->count + 1, sizeof(*before_ns));
+	struct kern_sock_filter filter = { .dest_ips = ips,
+					   .proto = proto,
+					   .origins = proto == PROTO_TCP ? clients->job_origins : -1,
+					   .led_before_ns = before_ns,
+					   .led_only = late };
+	int result;
+
+	for (size_t i = 0; ips && before_ns && i < ending->count; i++) {
+		const struct client_ending *item = &ending->items[i];
+
+		if (item->guest_port || item->proto != proto || item->late != late)
+			continue;
+		before_ns[filter.dest_count] = item->before_ns;
+		ips[filter.dest_count++] = item->host_ip;
+	}
+	result =
+	    ips && before_ns ? fabric_clients_kill(clients, &filter, err) : err_set(err, ENOMEM, "clients of guests");
 	free(ips);
+	free(before_ns);
 	return result;
 }
 
@@ -71,14 +120,13 @@ static int fabric_clients_end_some(struct clients *clients, const struct client_
 {
 	const struct kern_sock_filter filter = { .dest_ips = &ending->host_ip,
 						 .dest_count = 1,
+						 .proto = ending->proto,
 						 .dest_port = ending->guest_port,
 						 .origins = ending->origins,
-						 .asked = ending->origins < 0 ? NULL : &ending->asked };
-	size_t ended = 0;
-	int result = kern_sock_kill_to(&filter, &ended, err);
+						 .asked = ending->origins < 0 ? NULL : &ending->asked,
+						 .led_before_ns = &ending->before_ns };
 
-	clients->ended += ended;
-	return result;
+	return fabric_clients_kill(clients, &filter, err);
 }
 
 static int fabric_run_clients(struct job *job)
@@ -86,7 +134,10 @@ static int fabric_run_clients(struct job *job)
 	struct clients *clients = container_of(job, struct clients, job);
 
 	clients->ended = 0;
-	if (fabric_clients_end_whole(clients, &job->err) < 0)
+	clients->refusal.code = 0;
+	if (fabric_clients_end_whole(clients, PROTO_TCP, false, &job->err) < 0 ||
+	    fabric_clients_end_whole(clients, PROTO_TCP, true, &job->err) < 0 ||
+	    fabric_clients_end_whole(clients, PROTO_UDP, false, &job->err) < 0)
 		return -1;
 	for (size_t i = 0; i < clients->ending.count; i++)
 		if (clients->ending.items[i].guest_port &&
@@ -95,11 +146,12 @@ static int fabric_run_clients(struct job *job)
 	return 0;
 }
 
+/* ---- Whose end is due ---- */
+
 static void fabric_clients_clear(struct ending_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		if (list->items[i].origins >= 0)
-			close(list->items[i].origins);
+		fabric_clients_close(&list->items[i].origins);
 	list->count = 0;
 }
 
@@ -114,6 +166,7 @@ static void fabric_clients_begin(struct clients *clients)
 	clients->ending = clients->due;
 	clients->due = empty;
 	clients->under_way = true;
+	clients->job_origins = fabric_clients_duplicate(clients->origins);
 	clients->job = (struct job){ .run = fabric_run_clients, .finish = fabric_finish_clients };
 	fabric_job_thread_post(clients->fabric->claimer, &clients->job, JOB_CLAIM);
 }
@@ -133,6 +186,44 @@ static void fabric_clients_put_back(struct clients *clients)
 	timer_start(&clients->again, AGAIN_MS);
 }
 
+/* Only who was led can be told from who came since. Want of memory leaves it at one dump. */
+static void fabric_clients_look_again(struct clients *clients)
+{
+	for (size_t i = 0; clients->origins >= 0 && i < clients->ending.count; i++) {
+		const struct client_ending *item = &clients->ending.items[i];
+		struct client_ending *later =
+		    item->guest_port || item->late || item->proto != PROTO_TCP ? NULL : vec_push(&clients->later);
+
+		if (!later)
+			continue;
+		*later = *item;
+		later->late = true;
+	}
+	if (clients->later.count && !timer_is_armed(&clients->look_again))
+		timer_start(&clients->look_again, LATE_MS);
+}
+
+static void fabric_clients_on_look_again(void *context)
+{
+	struct clients *clients = context;
+	uint64_t now_ms = clock_now_us() / 1000;
+	size_t count = 0;
+
+	while (count < clients->later.count && clients->later.items[count].before_ns / 1000000 + LATE_MS <= now_ms) {
+		struct client_ending *item = vec_push(&clients->due);
+
+		if (item)
+			*item = clients->later.items[count];
+		count++;
+	}
+	clients->later.count -= count;
+	memmove(clients->later.items, clients->later.items + count,
+		clients->later.count * sizeof(clients->later.items[0]));
+	if (clients->later.count)
+		timer_start(&clients->look_again, LATE_MS / 10);
+	fabric_clients_begin(clients);
+}
+
 static void fabric_finish_clients(struct job *job)
 {
 	static const struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
@@ -140,15 +231,23 @@ static void fabric_finish_clients(struct job *job)
 	const struct err *err = fabric_job_failure(job);
 
 	clients->under_way = false;
+	fabric_clients_close(&clients->job_origins);
 	if (err && err->code != ECANCELED) {
 		log_limited(&limit, LOG_WARNING_LEVEL, "clients of guests not ended; trying again",
 			    F_STR("error", err->text));
 		fabric_clients_put_back(clients);
 		return;
 	}
+	if (!err && clients->refusal.code)
+		log_limited(&limit, LOG_WARNING_LEVEL, "clients of guests are left to their timeouts",
+			    F_STR("error", clients->refusal.text));
 	if (clients->ended)
 		log_debug("clients of guests ended", F_UINT("count", clients->ended));
+	if (!err)
+		fabric_clients_look_again(clients);
 	fabric_clients_clear(&clients->ending);
+	if (!clients->due.count && !clients->later.count)
+		fabric_clients_close(&clients->origins);
 	fabric_clients_begin(clients);
 }
 
@@ -157,39 +256,45 @@ static void fabric_clients_on_again(void *context)
 	fabric_clients_begin(context);
 }
 
-static void fabric_clients_add(struct clients *clients, const struct client_ending *ending)
+static void fabric_clients_add(struct clients *clients, struct client_ending ending)
 {
 	struct client_ending *item = vec_push(&clients->due);
 
+	/* To the next microsecond: not before the end of an entry that went just now. */
+	ending.before_ns = (clock_now_us() + 1) * 1000;
 	if (item) {
-		*item = *ending;
+		*item = ending;
 	} else {
 		log_seldom(LOG_WARNING_LEVEL, "clients of a guest are left to their timeouts",
 			   F_STR("error", strerror(ENOMEM)));
-		if (ending->origins >= 0)
-			close(ending->origins);
+		fabric_clients_close(&ending.origins);
 	}
 	if (!timer_is_armed(&clients->again))
 		fabric_clients_begin(clients);
 }
 
-static int fabric_clients_duplicate(int origins)
+void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins)
 {
-	return origins < 0 ? -1 : SPARES_TRY(fcntl(origins, F_DUPFD_CLOEXEC, 0));
+	/* The map may be another one than that of the last time. */
+	fabric_clients_close(&fabric->clients->origins);
+	fabric->clients->origins = fabric_clients_duplicate(origins);
+	fabric_clients_add(fabric->clients, (struct client_ending){ .host_ip = host_ip, .origins = -1 });
 }
 
-void fabric_end_clients(struct fabric *fabric, uint32_t host_ip)
+void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port)
 {
-	fabric_clients_add(fabric->clients, &(struct client_ending){ .host_ip = host_ip, .origins = -1 });
+	fabric_clients_add(
+	    fabric->clients,
+	    (struct client_ending){ .host_ip = host_ip, .proto = PROTO_UDP, .guest_port = guest_port, .origins = -1 });
 }
 
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
 			   int origins)
 {
-	fabric_clients_add(fabric->clients, &(struct client_ending){ .host_ip = host_ip,
-								     .guest_port = guest_port,
-								     .asked = *asked,
-								     .origins = fabric_clients_duplicate(origins) });
+	fabric_clients_add(fabric->clients, (struct client_ending){ .host_ip = host_ip,
+								    .guest_port = guest_port,
+								    .asked = *asked,
+								    .origins = fabric_clients_duplicate(origins) });
 }
 
 struct clients *fabric_clients_new(struct fabric *fabric, struct err *err)
@@ -201,8 +306,11 @@ struct clients *fabric_clients_new(struct fabric *fabric, struct err *err)
 		return NULL;
 	}
 	clients->fabric = fabric;
-	if (timer_init(&clients->again, fabric->base, fabric_clients_on_again, clients, err) == 0)
+	clients->origins = clients->job_origins = -1;
+	if (timer_init(&clients->again, fabric->base, fabric_clients_on_again, clients, err) == 0 &&
+	    timer_init(&clients->look_again, fabric->base, fabric_clients_on_look_again, clients, err) == 0)
 		return clients;
+	timer_free(&clients->again);
 	free(clients);
 	return NULL;
 }
@@ -212,10 +320,15 @@ void fabric_clients_free(struct clients *clients)
 	if (!clients)
 		return;
 	timer_free(&clients->again);
+	timer_free(&clients->look_again);
 	fabric_clients_clear(&clients->due);
 	fabric_clients_clear(&clients->ending);
+	fabric_clients_clear(&clients->later);
+	fabric_clients_close(&clients->origins);
+	fabric_clients_close(&clients->job_origins);
 	vec_free(&clients->due);
 	vec_free(&clients->ending);
+	vec_free(&clients->later);
 	free(clients);
 }
 

@@ -210,13 +210,17 @@ void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done,
 
 /*
  * Ends the TCP connections of this host's own processes to HOST_IP (host order), which have nobody else that would end them. Many such
- * calls cost the claimer as much as one. A shortage is waited for, as long as the fabric lives.
+ * calls cost the claimer as much as one. A shortage is waited for, as long as the fabric lives. ORIGINS: kern_loopback_origins(), of which
+ * a duplicate is used: whoever is led there after the call is not meant, and who was being led during it is. -1: that cannot be told.
  */
-void fabric_end_clients(struct fabric *fabric, uint32_t host_ip);
+void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins);
+
+/* The same for sockets of UDP that are connected to HOST_IP, or to GUEST_PORT of it if that is not 0. */
+void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port);
 
 /*
- * The same for those that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. ORIGINS: kern_loopback_origins(),
- * of which a duplicate is used; -1: who asked for ASKED cannot be told, and all that are connected to that port are ended.
+ * The same for those of TCP that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. ORIGINS is
+ * -1: who asked for ASKED cannot be told, and all that are connected to that port are ended.
  */
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
 			   int origins);

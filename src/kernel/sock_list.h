@@ -29,6 +29,12 @@ struct kern_sock_filter {
 	 * does not tell.
 	 */
 	enum proto proto;
+	/*
+	 * CLOCK_MONOTONIC, for each of DEST_IPS: those that were led there at that time or later are left out, which takes ORIGINS. NULL: all.
+	 * LED_ONLY: so are those that were not led.
+	 */
+	const uint64_t *led_before_ns;
+	bool led_only;
 };
 
 struct kern_sock {

@@ -114,10 +114,18 @@ void fake_updated(int code)
 	done(rooms.updating_context, err_of(code, &err));
 }
 
-void fabric_end_clients(struct fabric *fabric, uint32_t host_ip)
+void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins)
 {
 	(void)fabric;
 	(void)host_ip;
+	(void)origins;
+}
+
+void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port)
+{
+	(void)fabric;
+	(void)host_ip;
+	(void)guest_port;
 }
 
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,

@@ -454,9 +454,11 @@ static unsigned count_led_to(uint32_t host_ip)
 {
 	unsigned count = 0;
 
-	ck_assert_int_eq(kern_sock_list_to(&(struct kern_sock_filter){ &host_ip, 1, 0, -1, NULL, PROTO_UDP }, count_led,
-					   &count, &lab.err),
-			 0);
+	ck_assert_int_eq(
+	    kern_sock_list_to(
+		&(struct kern_sock_filter){ .dest_ips = &host_ip, .dest_count = 1, .origins = -1, .proto = PROTO_UDP },
+		count_led, &count, &lab.err),
+	    0);
 	return count;
 }
 

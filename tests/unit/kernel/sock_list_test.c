@@ -93,7 +93,7 @@ START_TEST(clients_are_listed_by_destination_and_port)
 	int guest[2];
 	struct addr mapped = loopback_lab_mapped("10.11.0.1:7001");
 	int plain = connect_by_text("10.11.0.1:7001", &guest[0]), six = connect_to(&mapped, &guest[1]);
-	struct clients clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP });
+	struct clients clients = list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = -1 });
 	char bytes[8];
 
 	ck_assert_uint_eq(clients.count, 2);
@@ -101,17 +101,25 @@ START_TEST(clients_are_listed_by_destination_and_port)
 	ck_assert_uint_eq(clients.last.dest_ip, LAB_HOST_IP);
 	ck_assert_uint_eq(clients.last.dest_port, LAB_GUEST_PORT);
 	ck_assert(clients.last.has_counts && !clients.last.connecting && !clients.last.closing);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_GUEST_PORT, -1, NULL, PROTO_TCP }).count, 2);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL, PROTO_TCP }).count, 0);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL, PROTO_TCP }).count, 0);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 0, 0, -1, NULL, PROTO_TCP }).count, 0);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){
+				   .dest_ips = here, .dest_count = 1, .dest_port = LAB_GUEST_PORT, .origins = -1 })
+			      .count,
+			  2);
+	ck_assert_uint_eq(
+	    list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .dest_port = LAB_PORT, .origins = -1 })
+		.count,
+	    0);
+	ck_assert_uint_eq(
+	    list(&(struct kern_sock_filter){ .dest_ips = elsewhere, .dest_count = 1, .origins = -1 }).count, 0);
+	ck_assert_uint_eq(list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 0, .origins = -1 }).count,
+			  0);
 	close(six);
 	close(guest[1]);
 	/* What the guest has read is acknowledged, and what came from it was counted when it was read here. */
 	ck_assert(send(plain, "abc", 3, 0) == 3 && recv(guest[0], bytes, 3, MSG_WAITALL) == 3);
 	ck_assert(send(guest[0], "abcd", 4, 0) == 4 && recv(plain, bytes, 4, MSG_WAITALL) == 4);
 	do
-		clients = list(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP });
+		clients = list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = -1 });
 	while (clients.last.sent < 3);
 	ck_assert_uint_eq(clients.last.sent, 3);
 	ck_assert_uint_eq(clients.last.received, 4);
@@ -131,11 +139,15 @@ START_TEST(one_of_many_destinations_is_enough)
 	/* Up to 16 are tested by the kernel one by one. */
 	for (unsigned size = 1; size <= 300; size = size < 18 ? size + 1 : size + 94) {
 		for (unsigned at = 0; at < size; at += size < 18 ? 1 : size / 3) {
-			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL, PROTO_TCP }).count,
-					  0);
+			ck_assert_uint_eq(
+			    list(&(struct kern_sock_filter){ .dest_ips = many, .dest_count = size, .origins = -1 })
+				.count,
+			    0);
 			many[at] = LAB_HOST_IP;
-			ck_assert_uint_eq(list(&(struct kern_sock_filter){ many, size, 0, -1, NULL, PROTO_TCP }).count,
-					  1);
+			ck_assert_uint_eq(
+			    list(&(struct kern_sock_filter){ .dest_ips = many, .dest_count = size, .origins = -1 })
+				.count,
+			    1);
 			many[at] = LAB_HOST_IP + 1 + at;
 		}
 	}
@@ -153,13 +165,14 @@ START_TEST(what_a_client_had_asked_for_is_told)
 	for (unsigned i = 0; i < 3; i++)
 		fd[i] = connect_by_text(places[i], &other[i]);
 	fd[3] = connect_by_text("10.11.0.1:7001", &other[3]);
-	clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), NULL, PROTO_TCP });
+	clients = list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = origins() });
 	ck_assert_uint_eq(clients.count, 4);
 	ck_assert_uint_eq(clients.led, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		struct addr asked = loopback_lab_addr(places[i]);
 
-		clients = list(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked, PROTO_TCP });
+		clients = list(&(struct kern_sock_filter){
+		    .dest_ips = here, .dest_count = 1, .origins = origins(), .asked = &asked });
 		ck_assert_uint_eq(clients.count, 1);
 		ck_assert(addr_equal(&clients.last.asked, &asked));
 		ck_assert_uint_gt(clients.last.since_ns, 0);
@@ -176,14 +189,17 @@ START_TEST(clients_of_datagrams_are_ended)
 {
 	struct addr led = loopback_lab_addr("127.0.0.1:7000"), away = loopback_lab_addr("10.11.0.2:7001");
 	int first = loopback_lab_socket(&led, SOCK_DGRAM), second = loopback_lab_socket(&away, SOCK_DGRAM);
-	const struct kern_sock_filter filter = { here, 1, 0, origins(), NULL, PROTO_UDP };
+	const struct kern_sock_filter filter = {
+		.dest_ips = here, .dest_count = 1, .origins = origins(), .proto = PROTO_UDP
+	};
 	size_t ended;
 
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_UDP);
 	ck_assert_int_eq(connect(first, &led.any, addr_length(&led)), 0);
 	ck_assert_int_eq(connect(second, &away.any, addr_length(&away)), 0);
 	ck_assert_uint_eq(list(&filter).count, 1);
-	ck_assert_uint_eq(list(&(struct kern_sock_filter){ here, 1, 0, origins(), NULL, PROTO_TCP }).count, 0);
+	ck_assert_uint_eq(
+	    list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = origins() }).count, 0);
 	ck_assert_int_eq(kern_sock_kill_to(&filter, &ended, &lab.err), 0);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert(is_ended(first, ECONNABORTED) && !is_ended(second, ECONNABORTED));
@@ -201,11 +217,45 @@ START_TEST(clients_of_one_endpoint_are_ended)
 	size_t ended;
 
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, origins(), &asked, PROTO_TCP }, &ended, &lab.err),
+	    kern_sock_kill_to(
+		&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = origins(), .asked = &asked },
+		&ended, &lab.err),
 	    0);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert(is_ended(first, ECONNABORTED));
 	ck_assert(!is_ended(second, ECONNABORTED) && !is_ended(plain, ECONNABORTED));
+	ck_assert_int_eq(send(second, "x", 1, 0), 1);
+	for (unsigned i = 0; i < 3; i++)
+		close(other[i]);
+	close(first);
+	close(second);
+	close(plain);
+}
+END_TEST
+
+/* The destination is another guest's by then, whose clients are not meant. */
+START_TEST(who_was_led_after_a_time_is_left_alone)
+{
+	struct addr asked = loopback_lab_addr("127.0.0.1:7000");
+	int other[3], first = connect_by_text("127.0.0.1:7000", &other[0]);
+	int plain = connect_by_text("10.11.0.1:7001", &other[1]);
+	uint64_t before_ns =
+	    list(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = origins(), .asked = &asked })
+		.last.since_ns;
+	int second = connect_by_text("[::1]:7000", &other[2]);
+	struct kern_sock_filter filter = {
+		.dest_ips = here, .dest_count = 1, .origins = origins(), .led_before_ns = &before_ns
+	};
+
+	ck_assert_uint_eq(list(&filter).count, 1); /* the plain one */
+	filter.led_only = true;
+	ck_assert_uint_eq(list(&filter).count, 0);
+	before_ns++;
+	ck_assert_uint_eq(list(&filter).count, 1);
+	filter.led_only = false;
+	ck_assert_uint_eq(list(&filter).count, 2);
+	ck_assert_int_eq(kern_sock_kill_to(&filter, NULL, &lab.err), 0);
+	ck_assert(is_ended(first, ECONNABORTED) && is_ended(plain, ECONNABORTED) && !is_ended(second, ECONNABORTED));
 	ck_assert_int_eq(send(second, "x", 1, 0), 1);
 	for (unsigned i = 0; i < 3; i++)
 		close(other[i]);
@@ -225,15 +275,21 @@ START_TEST(all_clients_of_a_destination_are_ended)
 	char byte;
 
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ elsewhere, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
+	    kern_sock_kill_to(&(struct kern_sock_filter){ .dest_ips = elsewhere, .dest_count = 1, .origins = -1 },
+			      &ended, &lab.err),
+	    0);
 	ck_assert_uint_eq(ended, 0);
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, LAB_PORT, -1, NULL, PROTO_TCP }, &ended, &lab.err),
+	    kern_sock_kill_to(
+		&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .dest_port = LAB_PORT, .origins = -1 },
+		&ended, &lab.err),
 	    0);
 	ck_assert_uint_eq(ended, 0);
 	ck_assert(!is_ended(plain, ECONNABORTED) && !is_ended(six, ECONNABORTED));
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ here, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
+	    kern_sock_kill_to(&(struct kern_sock_filter){ .dest_ips = here, .dest_count = 1, .origins = -1 }, &ended,
+			      &lab.err),
+	    0);
 	ck_assert_uint_eq(ended, 2);
 	ck_assert(is_ended(plain, ECONNABORTED) && is_ended(six, ECONNABORTED));
 	/* The guest is told. */
@@ -257,9 +313,11 @@ START_TEST(a_client_that_still_connects_is_ended)
 
 	loopback_lab_drop(&lab, "10.11.0.9");
 	ck_assert(connect(fd, &addr.any, addr_length(&addr)) < 0 && errno == EINPROGRESS);
-	ck_assert(list(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL, PROTO_TCP }).last.connecting);
+	ck_assert(list(&(struct kern_sock_filter){ .dest_ips = dest, .dest_count = 1, .origins = -1 }).last.connecting);
 	ck_assert_int_eq(
-	    kern_sock_kill_to(&(struct kern_sock_filter){ dest, 1, 0, -1, NULL, PROTO_TCP }, &ended, &lab.err), 0);
+	    kern_sock_kill_to(&(struct kern_sock_filter){ .dest_ips = dest, .dest_count = 1, .origins = -1 }, &ended,
+			      &lab.err),
+	    0);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size), 0);
 	ck_assert_int_eq(code, ECONNABORTED);
@@ -282,6 +340,7 @@ int main(void)
 		tcase_add_test(tests, what_a_client_had_asked_for_is_told);
 		tcase_add_test(tests, clients_of_datagrams_are_ended);
 		tcase_add_test(tests, clients_of_one_endpoint_are_ended);
+		tcase_add_test(tests, who_was_led_after_a_time_is_left_alone);
 	}
 	suite_add_tcase(suite, tests);
 	int status = run_suite(suite);
