@@ -27,6 +27,9 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 	struct tenant *tenant = sandbox ? daemon_tenant_of(sandbox) : NULL;
 
+	/* A drain that waits for clients of the kernel's has no route any more. */
+	if (tenant && !up && !tenant->route && (tenant->drain.asking || timer_is_armed(&tenant->drain.timer)))
+		daemon_loopback_end_clients(tenant);
 	if (!tenant || !tenant->route || sandbox->carrier == up)
 		return;
 	/* Whoever connected from now on would wait for an answer in vain. */

@@ -235,25 +235,37 @@ void daemon_loopback_cut_for_patch(struct tenant *tenant, struct endpoint *endpo
 
 void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index)
 {
-	const struct loopback *loopback = tenant->daemon->loopback;
+	const struct daemon *daemon = tenant->daemon;
 	const struct sandbox *sandbox = tenant->sandbox;
+	uint32_t host_ip = config_host_ip(sandbox->layout, sandbox->slot);
 
-	if (!loopback || !loopback->kern)
+	if (!daemon_loopback_may_have_led(daemon) || !daemon->fabric || !addr_is_loopback(&endpoint->listen[index]))
 		return;
-	if (endpoint->port.proto == PROTO_TCP && addr_is_loopback(&endpoint->listen[index]) && tenant->daemon->fabric)
-		fabric_end_clients_of(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),
-				      endpoint->port.guest_port, &endpoint->listen[index],
-				      kern_loopback_origins(loopback->kern));
+	if (endpoint->port.proto == PROTO_TCP)
+		fabric_end_clients_of(daemon->fabric, host_ip, endpoint->port.guest_port, &endpoint->listen[index],
+				      daemon_loopback_origins(daemon));
+	else
+		fabric_end_datagrams(daemon->fabric, host_ip, endpoint->port.guest_port);
 }
 
 void daemon_loopback_end_clients(struct tenant *tenant)
 {
-	const struct loopback *loopback = tenant->daemon->loopback;
+	const struct daemon *daemon = tenant->daemon;
 	const struct sandbox *sandbox = tenant->sandbox;
 
-	if (loopback && loopback->kern && tenant->daemon->fabric)
-		fabric_end_clients(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),
-				   kern_loopback_origins(loopback->kern));
+	if (daemon_loopback_may_have_led(daemon) && daemon->fabric)
+		fabric_end_clients(daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),
+				   daemon_loopback_origins(daemon));
+}
+
+void daemon_loopback_end_all(struct tenant *tenant)
+{
+	const struct daemon *daemon = tenant->daemon;
+	const struct sandbox *sandbox = tenant->sandbox;
+
+	daemon_loopback_end_clients(tenant);
+	if (daemon_loopback_may_have_led(daemon) && daemon->fabric)
+		fabric_end_datagrams(daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot), 0);
 }
 
 /* ---- The default endpoint ---- */

@@ -51,10 +51,14 @@ void daemon_loopback_leave_default(struct daemon *daemon, const struct tenant *n
 
 /*
  * Ends the host's own TCP connections to the sandbox's host address, or those that came by an address of ENDPOINT. They have nobody else
- * who would end them. Nothing where there is no table.
+ * who would end them. Nothing where nobody was led. Of datagrams it is not known what a socket had asked for: then
+ * all that are connected to the guest's port are ended.
  */
 void daemon_loopback_end_clients(struct tenant *tenant);
 void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index);
+
+/* The same, and sockets that are connected for datagrams: the address is another sandbox's soon. */
+void daemon_loopback_end_all(struct tenant *tenant);
 
 /* For fwd_route_on_answered(); CONTEXT is the tenant. */
 void daemon_loopback_on_answered(void *context, uint16_t port, enum proto proto);
@@ -65,8 +69,11 @@ void daemon_loopback_forget(struct tenant *tenant);
 /* Connections of TENANT that went by an entry: all in this run, and ENTERED of these by those that are in the table still. */
 void daemon_loopback_connections(struct tenant *tenant, uint64_t *ever, uint64_t *entered);
 
-/* Whether there is a table, and kern_loopback_origins() of it; -1: there is none. */
-bool daemon_loopback_is_open(const struct daemon *daemon);
+/*
+ * Whether there may be clients that were led: there was a table since the start, or it is the start, and there may have been one before.
+ * And kern_loopback_origins(); -1: there is no table now.
+ */
+bool daemon_loopback_may_have_led(const struct daemon *daemon);
 int daemon_loopback_origins(const struct daemon *daemon);
 
 /* The member `loopback' of the status. NULL for want of memory. */

@@ -133,6 +133,7 @@ static int daemon_loopback_try_open(struct loopback *loopback, struct err *err)
 	loopback->kern = kern_loopback_open(loopback->cgroup, loopback->pins, err);
 	if (!loopback->kern)
 		return -1;
+	loopback->was_open = true;
 	loopback->error[0] = '\0';
 	loopback->entries = 0;
 	loopback->broken = loopback->troubled = false;
@@ -350,9 +351,9 @@ int daemon_loopback_origins(const struct daemon *daemon)
 	return daemon->loopback && daemon->loopback->kern ? kern_loopback_origins(daemon->loopback->kern) : -1;
 }
 
-bool daemon_loopback_is_open(const struct daemon *daemon)
+bool daemon_loopback_may_have_led(const struct daemon *daemon)
 {
-	return daemon->loopback && daemon->loopback->kern;
+	return daemon->loopback && (daemon->loopback->was_open || !daemon->loopback->opened);
 }
 
 int daemon_loopback_start(struct daemon *daemon, struct err *err)

@@ -19,6 +19,7 @@ struct tenant;
 struct loopback {
 	struct daemon *daemon;
 	struct kern_loopback *kern; /* NULL: there is none */
+	bool was_open;              /* since the start */
 	bool opened;                /* it was tried to open it, as far as the options want it */
 	bool broken;                /* an entry could not be deleted: none counts, and all of it is made anew */
 	bool troubled;              /* an update failed */

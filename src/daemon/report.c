@@ -165,7 +165,7 @@ static bool daemon_report_ask_for_clients(struct report_connections *report)
 	const struct sandbox *sandbox = registry_find(daemon->registry, report->request->target.id);
 	size_t known = json_array_size(report->list);
 
-	if (!report->list || !sandbox || !daemon->fabric || !daemon_loopback_is_open(daemon) ||
+	if (!report->list || !sandbox || !daemon->fabric || !daemon_loopback_may_have_led(daemon) ||
 	    known >= CONNECTIONS_LISTED_MAX)
 		return false;
 	if (fabric_list_clients(daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot),

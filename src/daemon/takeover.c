@@ -58,6 +58,9 @@ static void daemon_takeover_follow_carrier(struct tenant *tenant, bool carrier, 
 	if (blinked || sandbox->carrier != carrier) {
 		sandbox->guest_answers = false;
 		daemon_loopback_forget(tenant);
+		/* Those of the guest that left wait for nobody. */
+		if (!sandbox->paused && (blinked || !sandbox->carrier))
+			daemon_loopback_end_clients(tenant);
 	}
 	if (blinked) {
 		sandbox->carrier = !carrier;

@@ -103,7 +103,7 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 static void daemon_unregister_take_apart(struct tenant *tenant)
 {
 	timer_stop(&tenant->drain.timer);
-	daemon_loopback_end_clients(tenant);
+	daemon_loopback_end_all(tenant);
 	if (tenant->daemon->fabric)
 		daemon_collect_now(tenant->daemon, tenant->sandbox);
 	cleanup_fd(&tenant->netns_fd);
@@ -140,7 +140,7 @@ static void daemon_unregister_look_for_clients(void *context)
 	const struct sandbox *sandbox = tenant->sandbox;
 
 	tenant->drain.asking =
-	    tenant->daemon->fabric && daemon_loopback_is_open(tenant->daemon) &&
+	    tenant->daemon->fabric && daemon_loopback_may_have_led(tenant->daemon) &&
 	    clock_now_ms() < tenant->drain.until_ms &&
 	    fabric_list_clients(tenant->daemon->fabric, config_host_ip(sandbox->layout, sandbox->slot), -1, 1,
 				daemon_unregister_on_clients, tenant);
@@ -169,7 +169,7 @@ static void daemon_unregister_begin_drain(struct tenant *tenant, unsigned drain_
 {
 	struct err ignored;
 
-	if (!drain_ms || tenant->drain.timer.event || !daemon_loopback_is_open(tenant->daemon))
+	if (!drain_ms || tenant->drain.timer.event || !daemon_loopback_may_have_led(tenant->daemon))
 		return;
 	if (timer_init(&tenant->drain.timer, tenant->daemon->base, daemon_unregister_look_for_clients, tenant,
 		       &ignored) == 0)

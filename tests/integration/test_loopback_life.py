@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from harness.cgroup import pins
-from harness.client import PORT, ask, echoes, receive_exactly
+from harness.client import PORT, ask, echoes, is_ended, receive_exactly
 from harness.loopback import DNS, ECHO, SHY, Box
 from harness.wait import PATIENCE, poll_until, readable
 
@@ -37,15 +37,6 @@ def led(box, guest_port=ECHO, address="127.0.0.1"):
     client = box.connect(address, guest_port)
     assert echoes(client) and box.way(client, guest_port) == "kernel"
     return client
-
-
-def is_ended(client):
-    """Waits for the end of a connection, and returns whether it was by an error, which no client takes for the end of what was sent."""
-    client.settimeout(PATIENCE)
-    try:
-        return client.recv(1) != b"" and is_ended(client)
-    except (ConnectionResetError, ConnectionAbortedError):
-        return True
 
 
 def is_held(box, guest_port=ECHO, address="127.0.0.1"):

@@ -31,7 +31,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup/whole
 _PREFIX = "weft-loopback-"  # other tests remove cgroups with other names
 
 _SYSCALL = {"x86_64": 321, "aarch64": 280}
-_MAP_GET_NEXT_KEY, _OBJ_GET, _PROG_QUERY = 4, 7, 16
+_MAP_GET_NEXT_KEY, _OBJ_GET, _PROG_QUERY, _LINK_DETACH = 4, 7, 16, 34
 _TYPES = {
     **{"connect4": 10, "connect6": 11, "sendmsg4": 14, "sendmsg6": 15, "recvmsg4": 19, "recvmsg6": 20},
     **{"getpeername4": 29, "getpeername6": 30, "getsockname4": 31, "getsockname6": 32},
@@ -49,10 +49,15 @@ def _bpf(command, attributes):
     return result
 
 
+def _open(path):
+    """A descriptor of what is pinned at PATH."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return _bpf(_OBJ_GET, ctypes.create_string_buffer(struct.pack("QII", ctypes.addressof(name), 0, 0), 16))
+
+
 def _keys(path):
     """All keys of the map that is pinned at PATH."""
-    name = ctypes.create_string_buffer(os.fsencode(path))
-    fd = _bpf(_OBJ_GET, ctypes.create_string_buffer(struct.pack("QII", ctypes.addressof(name), 0, 0), 16))
+    fd = _open(path)
     try:
         with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
             size = next(int(line.split()[1]) for line in file if line.startswith("key_size"))
@@ -149,6 +154,15 @@ class Cgroup:
         finally:
             os.close(fd)
         return found
+
+    def detach(self, hook):
+        """Detaches weftd's own program by force, as another one on the host may."""
+        for path in glob.glob(self.host.file(f"{BPFFS}/weft/*/{hook}")):
+            fd = _open(path)
+            try:
+                _bpf(_LINK_DETACH, ctypes.create_string_buffer(struct.pack("I", fd), 4))
+            finally:
+                os.close(fd)
 
     def entries(self):
         """How many entries the programs' map has; none where nothing is pinned."""

@@ -111,6 +111,15 @@ def was_reset(connection):
         return True
 
 
+def is_ended(client):
+    """Waits for the end of a connection, and returns whether it was by an error, which no client takes for the end of what was sent."""
+    client.settimeout(PATIENCE)
+    try:
+        return client.recv(1) != b"" and is_ended(client)
+    except (ConnectionResetError, ConnectionAbortedError):
+        return True
+
+
 def is_refused_by_reset(connect, *where):
     """Whether CONNECT(*WHERE) comes to a reset: of the connection, or, where that was quicker, of the connecting itself."""
     try:
