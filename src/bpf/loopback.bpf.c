@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Leads clients of the host's loopback addresses straight to a guest. connect4/6 and sendmsg4 look up the address that a socket asks
- * for, and put the guest's host address in its place, which the kernel's path serves. The other programs undo that towards the client:
- * whom it is connected to, who it is itself, and who a datagram is from read as if it had stayed on the loopback link.
+ * for, and replace it by the sandbox's host address, which the kernel path serves. The other programs hide that from the client: its peer,
+ * its own address, and the sender of a datagram read as if all had stayed on the loopback link.
  *
- * A socket that could not reach another address than the one asked for is left to weftd's listener: one that is bound to an address or a
- * link, has a mark for policy routing, is of IPv6 alone, or is a part of MPTCP, whose own socket would show the guest's address. There is
- * no sendmsg6, since the kernel refuses to send to a mapped address from there.
+ * Some sockets could not reach the host address, and are left to weftd's listener: a socket that is bound to an address or a link, one with
+ * a mark for policy routing, and one for IPv6 alone. So are the subflows of MPTCP, because the program's socket would show the host address.
+ * There is no sendmsg6, because the kernel refuses to send to a mapped address from there.
  *
- * All programs run for each socket of the cgroup, so the first test is the one that most fail.
+ * The programs run for every socket of the cgroup, so each begins with the test that nearly all sockets fail.
  */
 #include "bpf/loopback_maps.h"
 
@@ -22,7 +22,7 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM  2
 
-/* Of the kernel's own structs what is read here; where it lies is found out when the programs are loaded. */
+/* The members of the kernel's structs that are read here. Where they lie in this kernel is found out when the programs are loaded. */
 struct sock_common {
 	unsigned char skc_ipv6only : 1;
 } __attribute__((preserve_access_index));
@@ -71,7 +71,7 @@ struct {
 	__type(value, struct loopback_state);
 } weft_state SEC(".maps");
 
-/* Of connected sockets. */
+/* What each connected socket had asked for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -79,7 +79,7 @@ struct {
 	__type(value, struct loopback_origin);
 } weft_origin SEC(".maps");
 
-/* Of sockets that are not connected. */
+/* The same of sockets that send datagrams without being connected. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -104,13 +104,15 @@ static __always_inline int loopback_is_mapped(__u32 first, __u32 second, __u32 t
 struct loopback_way {
 	__u32 host_ip;
 	__u16 guest_port;
-	__u64 since_ns; /* the entry was there still */
+	__u64 since_ns; /* CLOCK_MONOTONIC: the entry existed at this time */
 };
 
 /*
- * The entry for what the socket asks for; NULL: there is none that counts. An element that is deleted may become another one's while it is
- * read, so it is looked up once more: WAY is what both times say. A time between the two is before the entry's end, which tells who was
- * led before that.
+ * The entry for the address that the socket asks for, while entries count for it, and in WAY what it holds; else NULL. KEY has the address,
+ * and gets the rest.
+ *
+ * A deleted element may be used for another entry while it is read here. So the entry is looked up twice, and both must say the same. The
+ * time of WAY is taken between the two: the socket was led before a deletion that it precedes.
  */
 static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr *ctx, struct loopback_key *key,
 							    struct loopback_way *way)
@@ -126,7 +128,7 @@ static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr
 		return 0;
 	way->host_ip = entry->host_ip;
 	way->guest_port = entry->guest_port;
-	/* Raw sockets of these protocols are no clients. */
+	/* A raw socket may have one of these protocols, too, and is no client. */
 	if (ctx->protocol == IPPROTO_TCP ? ctx->type != SOCK_STREAM
 					 : ctx->protocol != IPPROTO_UDP || ctx->type != SOCK_DGRAM)
 		return 0;
@@ -138,7 +140,7 @@ static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr
 	return entry && entry->host_ip == way->host_ip && entry->guest_port == way->guest_port ? entry : 0;
 }
 
-/* Whether the socket may go by another link than lo, as far as both families have it. */
+/* Whether nothing ties the socket to a link or to a routing table. */
 static __always_inline int loopback_is_free(struct bpf_sock *sk)
 {
 	return sk->bound_dev_if == 0 && sk->mark == 0;
@@ -151,7 +153,7 @@ static __always_inline int loopback_is_mptcp(struct bpf_sock *sk)
 	return tcp && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
 }
 
-/* A socket of IPv6 alone cannot be connected to IPv4; one of which that cannot be told is taken for such a one. */
+/* Whether the socket is for IPv6 alone, and so cannot be connected to the host address; true too where that cannot be read. */
 static __always_inline int loopback_is_ipv6_only(struct bpf_sock_addr *ctx, struct bpf_sock *sk)
 {
 	if (ctx->protocol == IPPROTO_TCP) {
@@ -173,7 +175,7 @@ static __always_inline void loopback_write(struct loopback_origin *origin, const
 	origin->since_ns = way->since_ns;
 }
 
-/* Notes where a socket that is about to connect is led; 0: there is no memory for it, and the socket must not be led. */
+/* Notes where a socket that connects is led. 0: there is no memory for the note, so it must not be led. */
 static __always_inline int loopback_note(struct bpf_sock *sk, const struct loopback_key *asked,
 					 struct loopback_entry *entry, const struct loopback_way *way)
 {
@@ -191,7 +193,10 @@ static __always_inline int loopback_is_led_to(const struct loopback_origin *orig
 	return origin->host_ip == ip && origin->guest_port == port && origin->asked.family != 0;
 }
 
-/* A flow of datagrams begins where the last one to this destination had asked for something else. 0: as above. */
+/*
+ * The same for a datagram. Datagrams of one socket that ask for the same address are a flow, which is one hit, as long as the socket sends
+ * to no more than LOOPBACK_SENT destinations by turns.
+ */
 static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct loopback_key *asked,
 					      struct loopback_entry *entry, const struct loopback_way *way)
 {
@@ -215,7 +220,7 @@ static __always_inline int loopback_note_sent(struct bpf_sock *sk, const struct 
 	return 1;
 }
 
-/* What the socket had asked for when it was led to IP and PORT; NULL: it was not. */
+/* What a connected socket had asked for when it was led to IP and PORT; NULL: it was not led there. */
 static __always_inline struct loopback_origin *loopback_asked(struct bpf_sock *sk, __u32 ip, __u16 port)
 {
 	struct loopback_origin *origin = bpf_sk_storage_get(&weft_origin, sk, 0, 0);
@@ -223,7 +228,7 @@ static __always_inline struct loopback_origin *loopback_asked(struct bpf_sock *s
 	return origin && loopback_is_led_to(origin, ip, port) ? origin : 0;
 }
 
-/* The same of any socket that receives datagrams. */
+/* The same for the sender of a datagram, whether the socket is connected or not. */
 static __always_inline struct loopback_origin *loopback_asked_of_sender(struct bpf_sock *sk, __u32 ip, __u16 port)
 {
 	struct loopback_sent *sent = bpf_sk_storage_get(&weft_sent, sk, 0, 0);
@@ -289,7 +294,7 @@ int loopback_connect6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-/* The source is that of the socket's bind(), or of the message itself. */
+/* msg_src_ip4 is the address of the socket's bind(), or of the message's IP_PKTINFO. */
 SEC("cgroup/sendmsg4")
 int loopback_sendmsg4(struct bpf_sock_addr *ctx)
 {
@@ -316,7 +321,7 @@ static __always_inline void loopback_answer4(struct bpf_sock_addr *ctx, const st
 	ctx->user_port = origin->asked.port;
 }
 
-/* A client of 127.0.0.1 by a socket of IPv6 knows it as a mapped address. */
+/* A socket of IPv6 that asked for 127.0.0.1 did so by its mapped address, ::ffff:127.0.0.1. */
 static __always_inline void loopback_answer6(struct bpf_sock_addr *ctx, const struct loopback_origin *origin)
 {
 	int mapped = origin->asked.family == LOOPBACK_INET;
@@ -334,7 +339,7 @@ int loopback_recvmsg4(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct loopback_origin *origin;
 
-	/* Nobody is led to a loopback address. */
+	/* No socket was led to a loopback address. */
 	if (!sk || loopback_is_127(ctx->user_ip4))
 		return 1;
 	origin = loopback_asked_of_sender(sk, ctx->user_ip4, (__u16)ctx->user_port);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The object of bpf/loopback.bpf.c is part of the daemon. The kernel checks it when it is loaded; a link attaches each of its programs
- * to the cgroup, and a link is what is pinned. An upgrade puts the new program into the former run's link, so that at no moment there
- * is none. Its maps are the new programs' too, if they hold the same things.
+ * The daemon contains the object file of bpf/loopback.bpf.c. The kernel verifies its programs when they are loaded. A link attaches each
+ * program to the cgroup, and the link is pinned. Where a killed daemon has left links, the new programs are put into them, so that
+ * there is always one attached; its maps are used on if their layout is the same.
  *
- * A failure half way leaves nothing attached: programs of two versions, or a former run's whose lease nobody renews, help nobody.
+ * A failure half way leaves nothing attached: neither programs of two versions, nor those of a former run, whose lease nobody renews.
  *
- * libbpf reports to stderr what went wrong, and returns a number. The first of its complaints becomes the text of the error.
+ * libbpf prints its complaints, and returns a number. The first complaint becomes part of the error's text.
  */
 #include "kernel/bpf.h"
 
@@ -31,7 +31,6 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-/* libbpf takes no constant, though it changes nothing. */
 static const char object_bytes[] __attribute__((aligned(8))) = {
 #include "bpf/loopback.inc"
 };
@@ -46,8 +45,8 @@ static const struct {
 };
 
 /*
- * In the order in which they are attached: nobody is led before all is there that hides it from him. Those that are for datagrams alone
- * would cost each of the host's something, and so are attached for the first entry that needs them.
+ * In the order in which they are attached: the programs that lead a client come last, when those are attached that hide it from the client.
+ * The programs with `datagrams' would slow down every datagram of the host, so they wait for the first entry of UDP.
  */
 static const struct {
 	const char *name, *pin;
@@ -80,7 +79,7 @@ static char complaint[200]; /* the first since it was emptied */
 
 static int kern_loopback_hear(enum libbpf_print_level level, const char *format, va_list args)
 {
-	/* It does that where it may not even ask whether there is need to. */
+	/* It raises that limit for old kernels, also where it cannot find out how old this one is; a failure means nothing. */
 	if (strstr(format, "RLIMIT_MEMLOCK"))
 		return 0;
 	if (level == LIBBPF_WARN && !complaint[0]) {
@@ -118,7 +117,7 @@ static int kern_loopback_read_cookie(__u64 *cookie, struct err *err)
 	return 0;
 }
 
-/* The number by which a link names its cgroup; 0: unknown. */
+/* The id of the cgroup FD, as a link's info has it; 0: unknown. */
 static uint64_t kern_loopback_cgroup_id(int fd)
 {
 	union {
@@ -158,7 +157,7 @@ static int kern_loopback_get_pin(const struct kern_loopback *loopback, const cha
 	return fd >= 0 ? fd : err_set(err, errno, "%s", path);
 }
 
-/* In the place of what is pinned there. */
+/* Pins FD as NAME, in place of a former pin. */
 static int kern_loopback_pin(const struct kern_loopback *loopback, const char *name, int fd, struct err *err)
 {
 	AUTO_FREE char *path = kern_loopback_pin_path(loopback, name, err);
@@ -183,7 +182,7 @@ static bool kern_loopback_map_fits(int fd, const struct bpf_map *map)
 	       info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
 }
 
-/* The maps of a former run, if they are all there, and for this namespace; -1: they are not. 0 or -1. */
+/* The maps of a former run. 0 if all are there, of this layout, and for this network namespace; else -1. */
 static int kern_loopback_get_maps(struct kern_loopback *loopback, int fds[static MAPS])
 {
 	struct loopback_state state = { 0 };
@@ -204,7 +203,7 @@ static int kern_loopback_get_maps(struct kern_loopback *loopback, int fds[static
 	return 0;
 }
 
-/* Has the object use the maps of a former run, all or none. */
+/* Makes the object use the maps of a former run: all of them, or none. */
 static int kern_loopback_reuse_maps(struct kern_loopback *loopback, struct err *err)
 {
 	int fds[MAPS] = { -1, -1, -1, -1 };
@@ -252,7 +251,7 @@ static bool kern_loopback_is_passing(int code)
 	return code == EPERM || code == EAGAIN || code == EINTR || err_code_is_exhaustion(code);
 }
 
-/* The program for IPv6 looks into the kernel's structs, which not each kernel allows. */
+/* Some kernels do not let programs read kernel memory, as connect6 does: then the others are loaded without it. */
 static int kern_loopback_load(struct kern_loopback *loopback, struct err *err)
 {
 	if (kern_loopback_load_with(loopback, true, err) < 0) {
@@ -285,7 +284,7 @@ static int kern_loopback_write_state(struct kern_loopback *loopback, struct err 
 
 /* ---- Attaching ---- */
 
-/* A former run's link, which is attached where a new one would be. -1: there is none. */
+/* The link of a former run for that program, if it is attached to our cgroup; -1: there is none. */
 static int kern_loopback_get_link(const struct kern_loopback *loopback, unsigned program)
 {
 	struct bpf_link_info info = { 0 };
@@ -297,7 +296,7 @@ static int kern_loopback_get_link(const struct kern_loopback *loopback, unsigned
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 || info.type != BPF_LINK_TYPE_CGROUP)
 		return -1;
 	if (id == 0 || info.cgroup.cgroup_id != id || info.cgroup.attach_type != programs[program].type) {
-		(void)bpf_link_detach(fd); /* of another cgroup, which is not concerned any more */
+		(void)bpf_link_detach(fd); /* it is of a cgroup that is not ours any more */
 		return -1;
 	}
 	return steal_fd(&fd);
@@ -325,7 +324,7 @@ static int kern_loopback_attach_one(struct kern_loopback *loopback, unsigned pro
 	return kern_loopback_pin(loopback, programs[program].pin, loopback->links[program], err);
 }
 
-/* Whether a former run had it, whose clients may need it still. */
+/* Whether a former run had attached it: sockets that it led may still need it. */
 static bool kern_loopback_is_pinned(const struct kern_loopback *loopback, unsigned program)
 {
 	return faccessat(loopback->folder, programs[program].pin, F_OK, 0) == 0;
@@ -349,7 +348,7 @@ int kern_loopback_attach_datagrams(struct kern_loopback *loopback, struct err *e
 		if (!programs[i].datagrams || loopback->links[i] >= 0)
 			continue;
 		if (kern_loopback_attach_one(loopback, i, err) < 0) {
-			/* The link is none of ours as long as it has no pin: a later try makes another one. */
+			/* Without a pin the link is given up; the next attempt makes another one. */
 			cleanup_fd(&loopback->links[i]);
 			return err_wrap(err, "attaching to the cgroup");
 		}
@@ -357,7 +356,7 @@ int kern_loopback_attach_datagrams(struct kern_loopback *loopback, struct err *e
 	return 0;
 }
 
-/* What is pinned is all that is used, and nothing else. */
+/* Pins the maps, and removes all pins that this run does not use. */
 static int kern_loopback_pin_maps(struct kern_loopback *loopback, struct err *err)
 {
 	const char *names[MAPS + PROGRAMS];
@@ -416,7 +415,7 @@ void kern_loopback_close(struct kern_loopback *loopback, bool keep_pins)
 	if (!loopback)
 		return;
 	for (unsigned i = PROGRAMS; i-- > 0;) {
-		/* Somebody else may hold the link, so it is not left to the last descriptor. */
+		/* Another process may have the link open, so closing ours does not detach it for certain. */
 		if (loopback->links[i] >= 0 && !keep_pins)
 			(void)bpf_link_detach(loopback->links[i]);
 		cleanup_fd(&loopback->links[i]);
@@ -449,7 +448,7 @@ int kern_loopback_renew(struct kern_loopback *loopback, uint64_t until_ns, struc
 	return kern_loopback_write_state(loopback, err);
 }
 
-/* Others may detach a link by force, and a cgroup that is removed takes its links along, once its last socket is closed. */
+/* Others may detach a link by force. The links of a removed cgroup are detached once its last socket is closed. */
 int kern_loopback_check(const struct kern_loopback *loopback, struct err *err)
 {
 	for (unsigned i = 0; i < PROGRAMS; i++) {

@@ -3,12 +3,12 @@
 #define WEFT_KERNEL_BPF_H
 
 /*
- * Clients of the host's loopback addresses are led straight to a guest: programs of a cgroup rewrite the destination of connect() and
- * of datagrams, for the addresses that have an entry. They take effect in weftd's own network namespace, and only while the lease
- * runs. Maps and programs are pinned in a bpffs, so that a killed daemon's entries serve on until the lease ends, and its successor
- * takes all of it over without a gap. The main thread, unless said otherwise.
+ * Leads clients of the host's loopback addresses straight to a guest: programs of a cgroup rewrite the destination of connect() and of
+ * datagrams, for each address that has an entry in their map. They do so in weftd's own network namespace alone, and only while the
+ * lease runs. Maps and programs are pinned in a bpffs: the entries of a killed daemon serve on until the lease ends, and the next
+ * one finds them. The main thread, unless said otherwise.
  *
- * Without BPF in the build all of this exists, and opening fails.
+ * A build without BPF has all these functions, and kern_loopback_open() fails.
  */
 
 #include "base/addr.h"
@@ -32,23 +32,25 @@ char *kern_loopback_pins(uint32_t link_group, char path[static KERN_LOOPBACK_PAT
  */
 const char *kern_loopback_find_cgroup(char path[static KERN_LOOPBACK_PATH_SIZE]);
 
-/* Whether the build has it: else the text of kern_loopback_open()'s error says so. */
+/* Whether the build has BPF. If not, the error of kern_loopback_open() says so. */
 bool kern_loopback_is_built(void);
 
 /*
- * CGROUP: a folder of a cgroup2 mount, whose processes are concerned, with those of all below it. PINS: a folder in a bpffs, made if
- * need be, for one process at a time (EBUSY). What a former run pinned there is taken over: its programs are replaced in place, its
- * entries are kept, unless they are for another network namespace or of another layout. NULL with ERR: nothing is attached or pinned
- * then, of a former run neither, except with EBUSY. ENOSYS: the build has no BPF.
+ * CGROUP: a folder of a cgroup2 mount; clients are led if they are in that cgroup or in one below it. PINS: a folder in a bpffs, made if
+ * need be. The pins of a former run there are taken over: its programs are replaced in place, and its entries are kept, unless they are
+ * for another network namespace or of another layout.
  *
- * Nothing is led astray by entries before the first kern_loopback_renew(), unless a former run's lease still holds.
+ * NULL with ERR: nothing is attached or pinned then, nothing of a former run either. Only with EBUSY, when another process has PINS open,
+ * all of that stays. ENOSYS: the build has no BPF.
+ *
+ * No entry counts before the first kern_loopback_renew(), unless the lease of a former run still holds.
  */
 struct kern_loopback *kern_loopback_open(const char *cgroup, const char *pins, struct err *err);
 
-/* Whether all programs are attached still. 0, or -1 with ERR, which names the first that is not: open again. */
+/* 0 if all programs are attached still. Else -1 with ERR, which names the first that is not: close it and open it anew. */
 int kern_loopback_check(const struct kern_loopback *loopback, struct err *err);
 
-/* Whether clients of ::1 and of addresses mapped to IPv6 are led, too. Else WHY, which may be NULL, is the reason. */
+/* Whether clients with sockets of IPv6 are led, too. If not, *WHY is the reason; WHY may be NULL. */
 bool kern_loopback_has_ipv6(const struct kern_loopback *loopback, const char **why);
 
 struct kern_loopback_entry {
@@ -71,24 +73,24 @@ int kern_loopback_each(struct kern_loopback *loopback,
 		       void (*found)(void *context, const struct kern_loopback_entry *entry), void *context,
 		       struct err *err);
 
-/* Entries count until then, in nanoseconds of CLOCK_MONOTONIC; 0: no longer. 0, or -1 with ERR. */
+/* Sets the end of the lease, in nanoseconds of CLOCK_MONOTONIC: no entry counts after it. 0 ends it now. 0, or -1 with ERR. */
 int kern_loopback_renew(struct kern_loopback *loopback, uint64_t until_ns, struct err *err);
 
 /*
- * A map that tells what each socket had asked for: kern_sock_filter.origins. It is LOOPBACK's; another thread uses a duplicate
- * of its own.
+ * The map of which address each led socket had asked for, as kern_sock_filter.origins takes it. The descriptor stays LOOPBACK's, so another
+ * thread uses a duplicate of its own.
  */
 int kern_loopback_origins(const struct kern_loopback *loopback);
 
 /*
- * Detaches the programs, and removes pins and entries, unless KEEP_PINS, which stands for a crash. Sockets that were led stay as they
- * are. Harmless on NULL.
+ * Detaches the programs, and removes pins and entries. KEEP_PINS leaves all of these, as a crash would; it is for tests. Sockets that were
+ * led stay as they are. Harmless on NULL.
  */
 void kern_loopback_close(struct kern_loopback *loopback, bool keep_pins);
 
 /*
- * Removes what a former run pinned at PINS, and so detaches its programs, without need of BPF in the build. *FOUND: there was
- * something. 0, or -1 with ERR (EBUSY: a process has it open). Any thread.
+ * Detaches the programs of a former run and removes its pins at PINS; a build without BPF can do that too. *FOUND: there were some.
+ * 0, or -1 with ERR (EBUSY: a process has PINS open). Any thread.
  */
 int kern_loopback_remove(const char *pins, bool *found, struct err *err);
 

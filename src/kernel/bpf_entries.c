@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Entries are elements of a map that the programs look into at any time: each call is one step, done or not. */
+/* Entries are elements of a map that the programs read at any time: each change is a single system call, done as a whole or not at all. */
 #include "kernel/bpf.h"
 
 #ifdef HAVE_LIBBPF

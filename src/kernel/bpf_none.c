@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What bpf.c has, without libbpf: nothing is ever open. */
+/* The functions of bpf.h in a build without libbpf: nothing can be opened. */
 #include "kernel/bpf.h"
 
 #ifndef HAVE_LIBBPF

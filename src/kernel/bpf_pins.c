@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last pin of a link is what keeps its program attached. The kernel takes its time with what loses its last pin, so a link is detached
- * before. That needs no libbpf: a removal serves a build without it as well.
+ * A program stays attached as long as its link has a pin. Once the pin is gone the kernel detaches the program some time later, so the link
+ * is detached first, at once. None of this needs libbpf: a build without it can remove what another build has pinned.
  */
 #include "kernel/bpf_pins.h"
 
@@ -47,7 +47,7 @@ static void kern_loopback_unescape(char *path)
 	*to = '\0';
 }
 
-/* A mount that another one hides is not where its path leads. */
+/* Another mount may lie over the one that mountinfo names, and then PATH leads there. */
 static bool kern_loopback_is_cgroup(const char *path)
 {
 	struct statfs status;
@@ -62,7 +62,7 @@ const char *kern_loopback_find_cgroup(char path[static KERN_LOOPBACK_PATH_SIZE])
 	size_t size = 0;
 	bool found = false;
 
-	/* "ID PARENT DEVICE ROOT PLACE OPTIONS TAG... - TYPE ...". One whose ROOT is only a part of the tree serves if there is no other. */
+	/* "ID PARENT DEVICE ROOT PLACE OPTIONS TAG... - TYPE ...". The mount of a part of the tree, whose ROOT is not /, is the second choice. */
 	while (mounts && getline(&line, &size, mounts) > 0) {
 		char root[KERN_LOOPBACK_PATH_SIZE], place[KERN_LOOPBACK_PATH_SIZE];
 
@@ -83,16 +83,22 @@ const char *kern_loopback_find_cgroup(char path[static KERN_LOOPBACK_PATH_SIZE])
 
 /* ---- Pins ---- */
 
-/* Whether PATH, or the closest folder above it that is there, is in a bpffs. */
+/* ENOENT's own words would say that PATH is missing. */
+static int kern_pins_refuse_place(const char *path, struct err *err)
+{
+	err_set(err, 0, "%s is not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)", path);
+	err->code = ENOENT;
+	return -1;
+}
+
+/* Whether PATH, or the closest folder above it that exists, is in a bpffs: 0, or -1 with ERR. */
 static int kern_pins_check_place(const char *path, struct err *err)
 {
 	AUTO_FREE char *above = NULL;
 	struct statfs status;
 
 	if (statfs(path, &status) == 0) {
-		if (status.f_type == BPF_FS_MAGIC)
-			return 0;
-		return err_set(err, ENOENT, "%s is not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)", path);
+		return status.f_type == BPF_FS_MAGIC ? 0 : kern_pins_refuse_place(path, err);
 	}
 	if (errno != ENOENT)
 		return err_set(err, errno, "%s", path);
@@ -123,9 +129,9 @@ int kern_pins_open(const char *pins, bool make, struct err *err)
 	fd = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstatfs(fd, &status) < 0)
 		return err_set(err, errno, "%s", pins);
-	/* Nobody's files are deleted because somebody named another folder. */
+	/* All files of the folder may be deleted, so it must not be an ordinary one. */
 	if (status.f_type != BPF_FS_MAGIC)
-		return err_set(err, ENOENT, "%s is not in a bpf file system", pins);
+		return kern_pins_refuse_place(pins, err);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? err_set(err, EBUSY, "another process has %s open", pins)
 					    : err_set(err, errno, "%s", pins);
@@ -140,7 +146,7 @@ static bool kern_pins_is_kept(const char *name, const char *const *keep, unsigne
 	return false;
 }
 
-/* Takes effect before it returns. What is no link, or is refused, is left to the removal of its pin. */
+/* The program is detached when this returns. A map, or a link that the kernel refuses to detach, goes with its pin. */
 static void kern_pins_detach(const char *pins, const char *name)
 {
 	char path[KERN_LOOPBACK_PATH_SIZE];
@@ -160,7 +166,7 @@ static void kern_pins_detach(const char *pins, const char *name)
 
 int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned count, bool *removed, struct err *err)
 {
-	/* A descriptor of its own, for closedir() closes it. It shares no place in the folder with others. */
+	/* closedir() closes its descriptor, and a duplicate of FD would share its position in the folder. */
 	AUTO_FD int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = own < 0 ? NULL : fdopendir(own);
 	const struct dirent *entry;
@@ -193,7 +199,7 @@ int kern_pins_remove_folder(const char *pins, struct err *err)
 
 	if (rmdir(pins) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s", pins);
-	/* That of other daemons, or of the mount itself, stays. */
+	/* It stays where another daemon has pins beside ours, or it is the mount itself. */
 	if (above)
 		(void)rmdir(above);
 	return 0;

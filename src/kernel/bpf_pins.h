@@ -2,7 +2,7 @@
 #ifndef WEFT_KERNEL_BPF_PINS_H
 #define WEFT_KERNEL_BPF_PINS_H
 
-/* A folder of a bpffs whose pins are one process's at a time: the lock is the open folder. For bpf.c. Any thread. */
+/* A folder of a bpffs with our pins. One process at a time has it: it is locked for as long as the descriptor is open. For bpf.c. Any thread. */
 
 #include <stdbool.h>
 
@@ -14,7 +14,10 @@ struct err;
  */
 int kern_pins_open(const char *pins, bool make, struct err *err);
 
-/* Removes what is pinned in the folder FD, which PINS leads to, but for the COUNT names in KEEP. *REMOVED: something was; may be NULL. */
+/*
+ * Removes all pins in the folder FD, whose path is PINS, but those with one of the COUNT names in KEEP. *REMOVED, which may be NULL, becomes
+ * true if there was one. 0, or -1 with ERR.
+ */
 int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned count, bool *removed, struct err *err);
 
 /* Removes the folder, which must be empty, and the one above it, if that is empty then. 0, or -1 with ERR. */

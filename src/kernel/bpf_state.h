@@ -2,7 +2,7 @@
 #ifndef WEFT_KERNEL_BPF_STATE_H
 #define WEFT_KERNEL_BPF_STATE_H
 
-/* What is behind a struct kern_loopback: for bpf.c and bpf_entries.c. The main thread. */
+/* The members of struct kern_loopback: for bpf.c and bpf_entries.c. The main thread. */
 
 #include "bpf/loopback_maps.h"
 
@@ -14,17 +14,17 @@ enum kern_loopback_map { MAP_ENTRIES, MAP_STATE, MAP_ORIGIN, MAP_SENT, MAPS };
 enum { PROGRAMS = 9 };
 
 struct kern_loopback {
-	char *pins; /* path */
-	int folder; /* of the pins, locked */
+	char *pins; /* the path of their folder */
+	int folder; /* the folder, open and locked */
 	int cgroup;
 	struct bpf_object *object;
 	int map_fds[MAPS]; /* the object's */
 	int links[PROGRAMS];
-	struct loopback_state state; /* as the map has it */
-	char no_ipv6[256];           /* why; "": clients of IPv6 are led */
+	struct loopback_state state; /* a copy of the map's only element */
+	char no_ipv6[256];           /* why clients of IPv6 are not led; "": they are */
 };
 
-/* Attaches what entries for datagrams need besides. Harmless a second time. 0, or -1 with ERR. */
+/* Attaches the programs that only entries for datagrams need, if that was not done yet. 0, or -1 with ERR. */
 int kern_loopback_attach_datagrams(struct kern_loopback *loopback, struct err *err);
 
 #endif

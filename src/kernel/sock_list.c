@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel runs a small program over each socket of the dump (INET_DIAG_REQ_BYTECODE): a few destinations are tested one by one, many by
- * the prefix that they share, since the host addresses of all sandboxes lie in one network. What comes is tested again here.
+ * The kernel runs a small program for each socket of the dump (INET_DIAG_REQ_BYTECODE). It tests a few destinations one by one. Many it
+ * tests by the prefix that they share, since the host addresses of all sandboxes lie in one network, and so each socket of the answer is
+ * compared with the list once more here.
  */
 #include "kernel/sock_list.h"
 
@@ -18,9 +19,9 @@
 enum { ESTABLISHED = 1, SYN_SENT = 2, SYN_RECV = 3, TIME_WAIT = 6, CLOSE = 7, LISTEN = 10, NEW_SYN_RECV = 12 };
 
 enum {
-	/* More are tested by their prefix. */
+	/* More destinations than these are tested by their prefix. */
 	DESTINATIONS_TESTED = 16,
-	/* Where a program ends that says no: one operation behind its end. */
+	/* A program that jumps one operation behind its end says no. */
 	BEYOND = sizeof(struct inet_diag_bc_op),
 	STATES = ((1 << NEW_SYN_RECV) - 1) & ~(1 << TIME_WAIT | 1 << CLOSE | 1 << LISTEN | 1),
 	ATTRIBUTES = INET_DIAG_SK_BPF_STORAGES + 1,
@@ -28,7 +29,7 @@ enum {
 
 /* ---- The kernel's own test ---- */
 
-/* One destination, and where to go on: after the last one, or by a jump to the end where it is met. */
+/* The test of one destination, and a jump to the program's end (yes) for sockets that pass it. */
 struct sock_test {
 	struct inet_diag_bc_op test;
 	uint8_t family, length;

@@ -3,8 +3,8 @@
 #define WEFT_KERNEL_SOCK_LIST_H
 
 /*
- * Sockets of the home namespace by where they are connected to, from one dump for each family, in which the kernel leaves out most
- * others. Clients of 10.11.0.7 by an IPv6 socket (::ffff:10.11.0.7) are among them. Any thread.
+ * Lists the sockets of the home namespace that are connected to given addresses. One dump for each family finds them; the kernel itself
+ * leaves out most other sockets. IPv6 sockets that are connected to such an address (::ffff:10.11.0.7) are listed too. Any thread.
  */
 
 #include "base/addr.h"
@@ -17,17 +17,14 @@
 struct err;
 
 struct kern_sock_filter {
-	const uint32_t *dest_ips; /* host order; those of one destination at least */
+	const uint32_t *dest_ips; /* host order; at least one */
 	size_t dest_count;
 	uint16_t dest_port; /* host order; 0: any */
-	/* A map of kern_loopback_origins(), the caller's to keep open meanwhile; 0 or less: what a socket had asked for is not told. */
+	/* The map of kern_loopback_origins(), which the caller keeps open; 0 or less: kern_sock.asked stays unknown. */
 	int origins;
-	/* Only those that had asked for it, which takes ORIGINS; NULL: all. */
+	/* Only sockets that had asked for this address, which needs ORIGINS; NULL: all. */
 	const struct addr *asked;
-	/*
-	 * Of UDP: sockets that are connected, and so stay with their destination whatever becomes of it. What they had asked for the kernel
-	 * does not tell.
-	 */
+	/* Of UDP only connected sockets are found, and the kernel does not tell what these had asked for. */
 	enum proto proto;
 	/*
 	 * CLOCK_MONOTONIC, for each of DEST_IPS: those that were led there at that time or later are left out, which takes ORIGINS. NULL: all.
@@ -42,20 +39,20 @@ struct kern_sock {
 	uint16_t dest_port;
 	struct addr local; /* what the network sees; IPv4 */
 	bool led;          /* it asked for ASKED, and was led here */
-	struct addr asked; /* the loopback address, as the client wrote it but for a mapped one, which is IPv4 here */
+	struct addr asked; /* the loopback address that the client asked for; ::ffff:127.0.0.1 is 127.0.0.1 here */
 	bool connecting;   /* not connected yet */
 	bool closing;      /* one side has ended, or both */
-	bool has_counts;   /* the kernel told what follows */
+	bool has_counts;   /* SENT and RECEIVED are known */
 	uint64_t sent;     /* bytes that the destination has acknowledged */
 	uint64_t received; /* bytes of the destination */
 	uint64_t since_ns; /* CLOCK_MONOTONIC of connect(); 0: unknown (not led) */
 	uint32_t uid;
-	struct inet_diag_msg identity; /* as the kernel told it */
+	struct inet_diag_msg identity; /* by which the kernel knows it */
 };
 
 /*
- * Calls FOUND for each socket that FILTER lets pass, but none that listens or is long gone (TIME-WAIT). FOUND must not ask for other
- * lists. 0, or -1 with ERR; FOUND may have been called for some by then.
+ * Calls FOUND for each socket that fits FILTER; one that listens, or is in TIME-WAIT, never does. FOUND must not call this function. 0, or
+ * -1 with ERR, when FOUND may have been called for some sockets.
  */
 int kern_sock_list_to(const struct kern_sock_filter *filter, void (*found)(void *context, const struct kern_sock *sock),
 		      void *context, struct err *err);
