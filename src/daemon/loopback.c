@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table is brought to what is wanted after each change that may concern it, a tenant at a time: what has no reason any more is
- * deleted first, then the rest is put. Endpoints note which of their addresses are in it, so that a change that changes nothing costs
- * no system call. An entry that cannot be deleted would lead clients astray: then the lease ends for all, and loopback_open.c makes
- * a new table.
+ * After each change that may concern a tenant's entries, its endpoints are judged anew: entries that are not wanted any more are deleted
+ * first, then the missing ones are put. Endpoints note which of their addresses have an entry, so a change that concerns none costs no
+ * system call. An entry that cannot be deleted would lead clients astray. Then the lease of all entries is ended at once, and
+ * loopback_open.c makes a new table.
  */
 #include "daemon/loopback.h"
 
@@ -60,7 +60,8 @@ static void daemon_loopback_take(struct loopback *loopback, struct tenant *tenan
 		loopback->broken = true;
 		kern_loopback_renew(loopback->kern, 0, &ignored);
 		daemon_loopback_complain(
-		    loopback, "an entry for loopback clients was not removed; none counts until it is", &err);
+		    loopback, "an entry for loopback clients was not removed; the forwarder serves all until it is",
+		    &err);
 	}
 	daemon_loopback_count(tenant, endpoint, hits);
 	endpoint->entered[index] = false;
@@ -116,7 +117,7 @@ static void daemon_loopback_judge(const struct loopback *loopback, const struct 
 						.answered = daemon_loopback_has_answered(tenant, &endpoint->port) };
 
 	endpoint->path_reason = registry_path_decide(&question, facts);
-	/* That of a former run counts once its slot is taken over. */
+	/* A sandbox of the former run gets entries once its slot is taken over. */
 	if (endpoint->path_reason == PATH_ENTERED && (tenant->netns_fd < 0 || tenant->takeover.untaken))
 		endpoint->path_reason = PATH_WAITING;
 }
@@ -126,7 +127,7 @@ static bool daemon_loopback_wants(const struct endpoint *endpoint, size_t index,
 	return endpoint->path_reason == PATH_ENTERED && registry_path_takes(endpoint, index, facts);
 }
 
-/* Judges ENDPOINT anew, and removes what it is not to have. */
+/* Judges ENDPOINT anew, and deletes entries that it is not to have. */
 static void daemon_loopback_shrink(struct loopback *loopback, struct tenant *tenant, struct endpoint *endpoint,
 				   const struct path_facts *facts)
 {
@@ -191,7 +192,7 @@ void daemon_loopback_follow_all(struct loopback *loopback)
 			daemon_loopback_follow(daemon_tenant_of(sandbox));
 }
 
-/* ---- Removing ahead of a change ---- */
+/* ---- Deleting ahead of a change ---- */
 
 static void daemon_loopback_cut_endpoint(struct loopback *loopback, struct tenant *tenant, struct endpoint *endpoint)
 {
@@ -299,7 +300,7 @@ void daemon_loopback_leave_default(struct daemon *daemon, const struct tenant *n
 	loopback->default_tenant = NULL;
 }
 
-/* ---- What has answered ---- */
+/* ---- Ports that have answered ---- */
 
 void daemon_loopback_learn(struct tenant *tenant, uint16_t port, enum proto proto)
 {

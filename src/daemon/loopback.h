@@ -3,9 +3,9 @@
 #define WEFT_DAEMON_LOOPBACK_H
 
 /*
- * Entries of the kernel's table of loopback endpoints (kernel/bpf.h): with one, a client's connect() to the endpoint leads straight to
- * the guest. What wants an entry is decided by registry/endpoint_path.h; here the table is brought to it. A host that has no such
- * table is served by the forwarder alone.
+ * Keeps the kernel's table of loopback endpoints (kernel/bpf.h). An endpoint's address that has an entry there leads a client's connect()
+ * straight to the guest. registry/endpoint_path.h decides which endpoints are to have entries. On a host that has no such table the
+ * forwarder serves all clients.
  */
 
 #include "base/addr.h"
@@ -25,9 +25,11 @@ struct tenant;
 int daemon_loopback_start(struct daemon *daemon, struct err *err);
 
 /*
- * Opens the table, as the options have it, and removes all that a former run left in it. The sandboxes of that run are known by then,
- * and learn which of their ports had answered. That it cannot be opened is told once. Unless it is LATE already, only if a former run
- * left something. Once: a further call does nothing.
+ * Opens the table, if the options want it, and deletes the entries that a killed daemon left. Its sandboxes are known by then, and learn
+ * from these entries which of their ports had answered. A failure is logged.
+ *
+ * A start calls this twice: before clients are served, when it does something only if a killed daemon left pins, and LATE, when nobody waits
+ * for it. Once it was tried, further calls do nothing.
  */
 void daemon_loopback_open(struct daemon *daemon, bool late);
 
@@ -37,22 +39,22 @@ void daemon_loopback_follow(struct tenant *tenant);
 /* The same for all tenants: an option has changed. */
 void daemon_loopback_reload(struct daemon *daemon);
 
-/* Removes all its entries, before anything else is done that its clients would feel. They come again with daemon_loopback_follow(). */
+/* Deletes all entries of TENANT, before a change that its clients would feel. daemon_loopback_follow() puts them again. */
 void daemon_loopback_cut(struct tenant *tenant);
 
-/* The same before a change by PATCH comes into force, after which ENDPOINTS are the sandbox's. */
+/* The same before a PATCH takes effect. The sandbox has the COUNT ENDPOINTS afterwards, and these are noted to have no entries. */
 void daemon_loopback_cut_for_patch(struct tenant *tenant, struct endpoint *endpoints, size_t count);
 
-/* Whether weft listens at LISTEN for the default endpoint. */
+/* weft listens at LISTEN for the default endpoint from now on, or no longer (not OPEN). */
 void daemon_loopback_default_opens(struct daemon *daemon, const struct addr *listen, bool open);
 
-/* The default endpoint leads to another tenant from now on (NULL: to none): the former's entries go. */
+/* The default endpoint leads to the tenant NEXT from now on (NULL: to none). If that is another one, its entries are deleted. */
 void daemon_loopback_leave_default(struct daemon *daemon, const struct tenant *next);
 
 /*
- * Ends the host's own TCP connections to the sandbox's host address, or those that came by an address of ENDPOINT. They have nobody else
- * who would end them. Nothing where nobody was led. Of datagrams it is not known what a socket had asked for: then
- * all that are connected to the guest's port are ended.
+ * Ends the connections of this host's processes to the sandbox's host address: all of them, or those that had asked for the address at
+ * INDEX of ENDPOINT. weftd has no socket of these, so without this they would hang. If no client can have been led, it does nothing.
+ * Of UDP it is not known what a socket had asked for, so all that are connected to the guest's port are ended.
  */
 void daemon_loopback_end_clients(struct tenant *tenant);
 void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index);
@@ -63,17 +65,16 @@ void daemon_loopback_end_all(struct tenant *tenant);
 /* For fwd_route_on_answered(); CONTEXT is the tenant. */
 void daemon_loopback_on_answered(void *context, uint16_t port, enum proto proto);
 
-/* Its guest is another one from now on, whose ports have not answered yet. */
+/* The VM has gone: no port of the next one has answered yet. */
 void daemon_loopback_forget(struct tenant *tenant);
 
-/* Connections of TENANT that went by an entry: all in this run, and ENTERED of these by those that are in the table still. */
+/* How many connections of TENANT went by an entry: *EVER in this run, and *ENTERED of these by the entries that are in the table now. */
 void daemon_loopback_connections(struct tenant *tenant, uint64_t *ever, uint64_t *entered);
 
-/*
- * Whether there may be clients that were led: there was a table since the start, or it is the start, and there may have been one before.
- * And kern_loopback_origins(); -1: there is no table now.
- */
+/* Whether some clients may have been led: there was a table in this run, or weftd starts, and a former run may have had one. */
 bool daemon_loopback_may_have_led(const struct daemon *daemon);
+
+/* kern_loopback_origins() of the table; -1: there is none now. */
 int daemon_loopback_origins(const struct daemon *daemon);
 
 /* The member `loopback' of the status. NULL for want of memory. */
@@ -82,7 +83,7 @@ json_t *daemon_loopback_describe(const struct daemon *daemon);
 /* The same for the doctor's check. */
 void daemon_loopback_tell_doctor(const struct daemon *daemon, struct health_loopback *told);
 
-/* An orderly stop: table and programs go. Clients wait at the listeners from now on. */
+/* Removes table and programs, for an orderly stop or by the options. New clients come to the listeners from now on. */
 void daemon_loopback_close(struct daemon *daemon);
 
 /* Frees the part. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel counts the connections that go by each entry. All are read at once, because the next sandbox is mostly shown in the same
- * moment.
+ * The kernel counts the connections that go by each entry. The hits of all entries are read together, because a request that shows one
+ * sandbox mostly shows the others, too.
  */
 #include "daemon/loopback_state.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A killed daemon's entries are removed at the start and not taken over. Clients wait at the listeners meanwhile, and nobody has to prove
- * which of them still lead to the same guest. They tell which ports had answered, and how many connections were not counted yet.
+ * Programs and maps of a killed daemon are taken over (kernel/bpf.h), but its entries are deleted at the start: it would have to be proved
+ * that each still leads to the same guest, and new clients can wait at the listeners meanwhile. From these entries the start learns which
+ * ports had answered, and how many connections the killed daemon had not counted yet.
  */
 #include "daemon/loopback_state.h"
 
@@ -23,8 +24,21 @@
 enum {
 	LEASE_MS = 30000,
 	TICK_MS = 10000, /* the lease is renewed */
-	AGAIN_MS = 1000, /* something did not come off */
+	AGAIN_MS = 1000, /* until a failure is tried again */
 };
+
+static const char *daemon_loopback_mode(const struct config *config)
+{
+	switch (config->forwarder.loopback) {
+	case LOOPBACK_FORWARDER:
+		return "forwarder";
+	case LOOPBACK_KERNEL:
+		return "kernel";
+	case LOOPBACK_AUTO:
+		return "auto";
+	}
+	return "unknown";
+}
 
 static bool daemon_loopback_is_off(const struct daemon *daemon)
 {
@@ -64,7 +78,7 @@ static void daemon_loopback_remove_former(void *context, const struct kern_loopb
 		tenant->entered.former += hits;
 }
 
-/* Of these connections, those that the former run had stored already are part of the total. */
+/* Adds the connections by a killed daemon's entries to the totals, but those that its files had counted already. */
 static void daemon_loopback_count_former(struct loopback *loopback)
 {
 	struct sandbox *sandbox;
@@ -80,7 +94,7 @@ static void daemon_loopback_count_former(struct loopback *loopback)
 	}
 }
 
-/* 0, or -1 with ERR: some are left. */
+/* Deletes the entries of a killed daemon. 0, or -1 with ERR if some are left. */
 static int daemon_loopback_clean(struct loopback *loopback, struct err *err)
 {
 	struct loopback_former former = { .loopback = loopback };
@@ -99,7 +113,7 @@ static bool daemon_loopback_is_shortage(const struct err *err)
 	       err->code == EAGAIN || err->code == EBUSY;
 }
 
-/* Told once: until it is open, or there is another reason. */
+/* Logs why there is no table, once for each reason. */
 static void daemon_loopback_tell(struct loopback *loopback, const struct err *err)
 {
 	bool wished = loopback->daemon->config->forwarder.loopback == LOOPBACK_KERNEL;
@@ -123,7 +137,7 @@ static int daemon_loopback_find_cgroup(struct loopback *loopback, struct err *er
 	return 0;
 }
 
-/* 0, or -1 with ERR: whatever a former run left is gone then, too. */
+/* 0, or -1 with ERR, when nothing is left of a killed daemon either. */
 static int daemon_loopback_try_open(struct loopback *loopback, struct err *err)
 {
 	const char *why = NULL;
@@ -144,12 +158,13 @@ static int daemon_loopback_try_open(struct loopback *loopback, struct err *err)
 	}
 	timer_start(&loopback->timer, TICK_MS);
 	daemon_loopback_renew(loopback);
-	log_info("clients of loopback endpoints go straight to their guests", F_STR("cgroup", loopback->cgroup),
-		 F_STR("ipv6", kern_loopback_has_ipv6(loopback->kern, &why) ? NULL : why));
+	log_info("the kernel leads clients of loopback endpoints",
+		 F_STR("loopback", daemon_loopback_mode(loopback->daemon->config)), F_STR("cgroup", loopback->cgroup),
+		 F_STR("no_ipv6", kern_loopback_has_ipv6(loopback->kern, &why) ? NULL : why));
 	return 0;
 }
 
-/* What a run that was killed had pinned goes in any case. */
+/* A killed daemon's pins are removed although the table is off. */
 static void daemon_loopback_remove_pins(struct loopback *loopback)
 {
 	bool found;
@@ -160,6 +175,7 @@ static void daemon_loopback_remove_pins(struct loopback *loopback)
 			    F_STR("fix", "weftd --cleanup, once weftd is stopped"));
 }
 
+/* Also by a reload, or as another attempt. */
 static void daemon_loopback_open_now(struct loopback *loopback)
 {
 	struct err err;
@@ -176,12 +192,12 @@ void daemon_loopback_open(struct daemon *daemon, bool late)
 {
 	struct loopback *loopback = daemon->loopback;
 
-	/* Loading the programs takes some 30 ms, for which clients that wait at listeners must not wait. */
+	/* Loading the programs takes some 30 ms, which clients in the listeners' queues are spared, unless entries of a killed daemon count. */
 	if (!loopback->opened && (late || access(loopback->pins, F_OK) == 0))
 		daemon_loopback_open_now(loopback);
 }
 
-/* The sandboxes' connections by entries that go with the table are counted before. */
+/* Notes that ENDPOINT's entries go with the table, after their last hits were read. */
 static void daemon_loopback_forget_entries(struct loopback *loopback, struct tenant *tenant, struct endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->listen_count; i++) {
@@ -277,19 +293,6 @@ static void daemon_loopback_on_timer(void *context)
 		daemon_loopback_renew(loopback);
 	if (!loopback->troubled)
 		loopback->error[0] = '\0';
-}
-
-static const char *daemon_loopback_mode(const struct config *config)
-{
-	switch (config->forwarder.loopback) {
-	case LOOPBACK_FORWARDER:
-		return "forwarder";
-	case LOOPBACK_KERNEL:
-		return "kernel";
-	case LOOPBACK_AUTO:
-		return "auto";
-	}
-	return "unknown";
 }
 
 /* How many addresses of ENDPOINT are to have an entry. */

@@ -19,21 +19,22 @@ struct tenant;
 struct loopback {
 	struct daemon *daemon;
 	struct kern_loopback *kern; /* NULL: there is none */
-	bool was_open;              /* since the start */
-	bool opened;                /* it was tried to open it, as far as the options want it */
-	bool broken;                /* an entry could not be deleted: none counts, and all of it is made anew */
-	bool troubled;              /* an update failed */
-	char error[256];            /* the last one, or why there is no table; "": none */
+	bool was_open;              /* there was one in this run */
+	bool opened;                /* the start has tried to open it, or found that it is off */
+	bool broken;     /* an entry could not be deleted: the lease has ended, and a new table is to be made */
+	bool troubled;   /* an update failed, and is to be repeated */
+	char error[256]; /* of the last update that failed, or why there is no table; "": nothing is wrong */
 	char cgroup[KERN_LOOPBACK_PATH_SIZE];
 	char pins[KERN_LOOPBACK_PATH_SIZE];
 	struct timer timer;
-	struct endpoint default_endpoint; /* its first addresses; HANDLES mean that weft listens there */
-	struct tenant *default_tenant;    /* whose entries those of the default endpoint are; NULL: nobody's */
+	struct endpoint
+	    default_endpoint; /* up to SPEC_LISTEN_MAX of its addresses; a handle means that weft listens there */
+	struct tenant *default_tenant; /* to which entries of the default endpoint lead; NULL: to none */
 	size_t entries;
-	uint64_t read_again_us; /* the hits are not read before */
+	uint64_t read_again_us; /* when the hits may be read again */
 };
 
-/* Notes that an update failed, and has it tried again. */
+/* Logs and notes that an update failed, and has it repeated. */
 void daemon_loopback_complain(struct loopback *loopback, const char *what, const struct err *err);
 
 struct path_facts daemon_loopback_facts(const struct loopback *loopback);
@@ -43,7 +44,7 @@ void daemon_loopback_cut_all(struct loopback *loopback);
 /* PORT of TENANT's guest has answered. */
 void daemon_loopback_learn(struct tenant *tenant, uint16_t port, enum proto proto);
 
-/* HITS connections went by an entry of ENDPOINT that is gone. */
+/* Adds the HITS of a deleted entry of ENDPOINT to the connections of TENANT. */
 void daemon_loopback_count(struct tenant *tenant, const struct endpoint *endpoint, uint64_t hits);
 
 /* The tenant whose host address that is; NULL: none. */

@@ -178,8 +178,8 @@ static int daemon_mode_remove_sockets(const struct options *options, const struc
 }
 
 /*
- * Programs that lead clients of loopback addresses to guests. They go first, and even where VMs live: nobody renews their lease. A daemon
- * of another link group, which a former configuration had, may run beside this.
+ * Removes the programs that lead clients of loopback addresses to guests. They go first, and even where VMs live, because nobody renews their
+ * lease. Those of a link group that only a former configuration had may belong to another daemon that runs: they stay then.
  */
 static int daemon_mode_remove_loopback(const struct config *config, unsigned *count, struct err *err)
 {

@@ -74,9 +74,9 @@ struct tenant {
 	struct {
 		struct {
 			VEC_OF(uint32_t);
-		} answered;      /* ports of the guest that did, see there */
-		uint64_t gone;   /* connections by entries that are gone, in this run or not stored by the former */
-		uint64_t former; /* by those of the former run, while it is counted */
+		} answered;      /* the guest's ports that have answered: daemon_loopback_key() */
+		uint64_t gone;   /* connections by deleted entries: those that the stored total lacks */
+		uint64_t former; /* connections by entries of a killed daemon, while these are counted */
 	} entered;               /* loopback.c */
 	struct {
 		struct timer timer; /* the next look; not made: nobody asked for a drain */

@@ -99,7 +99,7 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 	control_park_run_sandbox(&daemon->parked, id);
 }
 
-/* No connection is to be waited for any more. */
+/* No connection is waited for any more. */
 static void daemon_unregister_take_apart(struct tenant *tenant)
 {
 	timer_stop(&tenant->drain.timer);
@@ -125,7 +125,7 @@ static void daemon_unregister_on_clients(void *context, const struct fabric_clie
 
 	(void)clients;
 	tenant->drain.asking = false;
-	/* A stop: it stays draining, and the next start finishes it. */
+	/* weftd stops: the sandbox stays draining, and the next start takes it apart. */
 	if (err && err->code == ECANCELED)
 		return;
 	if ((!count && !err) || clock_now_ms() >= tenant->drain.until_ms)
@@ -148,7 +148,7 @@ static void daemon_unregister_look_for_clients(void *context)
 		daemon_unregister_take_apart(tenant);
 }
 
-/* Their drain ends now, if there is one. An answer that is under way finds that by itself. */
+/* Ends the drain of these clients, if there is one. If the kernel is being asked, its answer finds that the time is over. */
 static void daemon_unregister_hurry(struct tenant *tenant)
 {
 	tenant->drain.until_ms = 0;
@@ -164,7 +164,7 @@ static void daemon_unregister_on_route_closed(void *context)
 	daemon_unregister_look_for_clients(tenant);
 }
 
-/* Without memory for it there is no drain of these. */
+/* Without memory these clients get no drain. */
 static void daemon_unregister_begin_drain(struct tenant *tenant, unsigned drain_ms)
 {
 	struct err ignored;

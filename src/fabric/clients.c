@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clients that are connected to a guest past the forwarder. The kernel dumps the sockets of the whole host to find them, so the
- * claimer does it, and those whose end is due meanwhile wait for the next dump together. One that does not come off for a shortage is
- * repeated, as the clients would hang until their own timeouts.
+ * Finds and ends clients that are connected to a guest past the forwarder. The kernel walks over the sockets of the whole host to find them,
+ * so the claimer asks it, and all guests whose clients are to be ended meanwhile share the next dump. A dump that fails for a shortage is
+ * repeated, because the clients would hang until their own timeouts.
  *
- * The claimer may be busy, and the host address may lead to another guest by the time that it gets to it: who was led there after the end
- * was due is none of those that are meant. And a connect() that was about to be led at that moment may have no socket in the dump yet, so
- * there is a second one for those.
+ * The claimer may be busy, and until it asks, the host address may lead to another guest already. So clients that were led after the request
+ * are spared. A connect() that was about to be led at the time of the request may have no socket in the dump yet, so there is a second dump.
  */
 #include "base/clock.h"
 #include "base/container_of.h"

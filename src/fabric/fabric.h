@@ -209,9 +209,10 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
 
 /*
- * Ends the TCP connections of this host's own processes to HOST_IP (host order), which have nobody else that would end them. Many such
- * calls cost the claimer as much as one. A shortage is waited for, as long as the fabric lives. ORIGINS: kern_loopback_origins(), of which
- * a duplicate is used: whoever is led there after the call is not meant, and who was being led during it is. -1: that cannot be told.
+ * Ends the TCP connections of this host's own processes to HOST_IP (host order), as nobody else would. Many calls at once cost the claimer
+ * little more than one. After a shortage it is tried again, as long as the fabric lives. ORIGINS: kern_loopback_origins(), which is
+ * duplicated: clients that are led there after the call are spared, and those that are being led during the call are ended. -1: these
+ * cannot be told apart.
  */
 void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A port is noted on a list of its side, and one message tells main that there is something new on it; while that is under way no second
- * one is needed. A worker that has not heard of a lost carrier yet may still note a port for the former guest. Main sees by the number
- * of losses that it is none of the present one's, and the worker empties its list when it hears of the loss.
+ * A port is noted on a list of its side, and a message to main says that the list has grown; while one is under way, no second one is
+ * sent. A worker that has not heard of a lost carrier yet may still note a port of the former guest. Main tells by the number of losses that
+ * the list is older than the present guest, and the worker empties it when it hears of the loss.
  */
 #include "forwarder/answered.h"
 

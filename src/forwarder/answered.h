@@ -3,8 +3,8 @@
 #define WEFT_FORWARDER_ANSWERED_H
 
 /*
- * Which ports of a guest have answered the forwarder since its carrier came: main is told of each once. Only ports behind endpoints on
- * loopback addresses count, so that there are as few as a sandbox publishes.
+ * Notes which ports of a guest have answered the forwarder since its carrier came, and reports each to main once. Only ports behind
+ * endpoints on loopback addresses count, so there are no more than a sandbox publishes.
  */
 
 #include "base/addr.h"
@@ -20,7 +20,7 @@ struct route_side;
 
 /* A side's. */
 struct answered {
-	struct mail news; /* to main: there are ports that it was not told of */
+	struct mail news; /* to main: there are ports that were not reported */
 	bool posted;      /* under the route's lock, as the rest is written; the side's worker may read it without */
 	unsigned losses;  /* of the carrier, before these ports answered */
 	size_t told;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An entry takes the forwarder out of the way, so there is one only where nothing is left for the forwarder to do: no header, limit or
- * timer, and no client to hold. A port that has not answered yet may be booting, and its clients are held.
+ * An entry leads clients past the forwarder, so there is one only where the forwarder has nothing to do: no header to send, no limit or
+ * timer to keep, no user to tell from others, no client to hold. Behind a port that has not answered yet a server may be starting, and then
+ * its clients are held.
  */
 #include "registry/endpoint_path.h"
 
@@ -44,7 +45,7 @@ bool registry_path_takes(const struct endpoint *endpoint, size_t index, const st
 	return endpoint->handles[index] && registry_path_fits(&endpoint->listen[index], facts);
 }
 
-/* What the specification and the options say: it lasts. */
+/* The reasons of the specification and the options, which last until somebody changes these. */
 static enum path_reason registry_path_judge_wish(const struct path_question *question, const struct path_facts *facts)
 {
 	const struct spec *spec = question->sandbox->spec;
@@ -72,7 +73,7 @@ static enum path_reason registry_path_judge_wish(const struct path_question *que
 	return PATH_ENTERED;
 }
 
-/* What the moment says. */
+/* The reasons of the present state, which pass by themselves. */
 static enum path_reason registry_path_judge_state(const struct path_question *question, const struct path_facts *facts)
 {
 	const struct sandbox *sandbox = question->sandbox;
@@ -121,6 +122,6 @@ const char *registry_path_reason(const struct endpoint *endpoint)
 {
 	if (registry_path_is_kernel(endpoint))
 		return NULL;
-	/* Wanted, and not there yet. */
+	/* It is to have an entry, and has none. */
 	return path_reasons[endpoint->path_reason == PATH_ENTERED ? PATH_TROUBLE : endpoint->path_reason];
 }

@@ -3,8 +3,8 @@
 #define WEFT_REGISTRY_ENDPOINT_PATH_H
 
 /*
- * Which way clients of an endpoint go: through the forwarder, or with an entry in the kernel's table of loopback endpoints straight to
- * the guest. Pure.
+ * Decides which way clients of an endpoint go: through the forwarder, or straight to the guest, by an entry in the kernel's table of loopback
+ * endpoints. Pure.
  */
 
 #include "config/config.h"
@@ -12,11 +12,11 @@
 
 #include <stdbool.h>
 
-/* What the decision depends on besides the sandbox: options, and what this host can do. */
+/* The part of the decision that is alike for all sandboxes: options, and the abilities of this host. */
 struct path_facts {
 	enum forwarder_loopback loopback;
-	bool there;              /* the kernel takes entries, for IPv4 at least */
-	bool ipv6;               /* for ::1 too */
+	bool there;              /* there is a table, for IPv4 at least */
+	bool ipv6;               /* it takes ::1, too */
 	bool local_users;        /* not everybody may connect to the sandboxes' host addresses */
 	bool limits_connections; /* a sandbox without a limit of its own has one all the same */
 	bool stopping;
@@ -29,16 +29,16 @@ struct path_question {
 	const struct sandbox *sandbox;
 	const struct endpoint *endpoint;
 	bool is_default; /* it is the default endpoint, which is none of SANDBOX's own */
-	bool answered;   /* its guest port did, in this life of the VM */
+	bool answered;   /* its guest port has answered since the VM came */
 };
 
-/* PATH_ENTERED: it is to have an entry. Else why not: what lasts longest comes first. */
+/* PATH_ENTERED: it is to have an entry. Else the reason why not; of several reasons the one that lasts longest. */
 enum path_reason registry_path_decide(const struct path_question *question, const struct path_facts *facts);
 
 /* Whether the address at INDEX of ENDPOINT can have an entry: weft listens there, and it is a loopback address. */
 bool registry_path_takes(const struct endpoint *endpoint, size_t index, const struct path_facts *facts);
 
-/* Whether clients of one of its addresses at least need no forwarder. */
+/* Whether clients of at least one of its addresses go past the forwarder: by an entry, or because it is of nat. */
 bool registry_path_is_kernel(const struct endpoint *endpoint);
 
 /* "kernel" or "forwarder". */

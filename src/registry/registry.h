@@ -44,18 +44,18 @@ enum path_reason {
 	PATH_ENTERED,        /* it is to have one */
 	PATH_OFF,            /* [forwarder] loopback = forwarder */
 	PATH_NOT_THERE,      /* this host has no such table */
-	PATH_NOT_LOOPBACK,   /* it listens at other addresses */
-	PATH_PROXY_PROTOCOL, /* the guest is told of its clients by a header */
-	PATH_LIMITS,         /* its connections are counted or timed */
+	PATH_NOT_LOOPBACK,   /* none of its addresses is a loopback address that the table takes */
+	PATH_PROXY_PROTOCOL, /* each connection begins with a header */
+	PATH_LIMITS,         /* its connections are limited in number or time */
 	PATH_LOCAL_USERS,    /* not everybody may connect to the sandbox's host address */
-	PATH_NOT_READY_PORT, /* with `auto' others have none */
+	PATH_NOT_READY_PORT, /* loopback = auto, and it does not lead to the ready_port */
 	PATH_STOPPING,
 	PATH_DRAINING,
 	PATH_FAILED,
 	PATH_PAUSED,
 	PATH_CLOSED,           /* weft does not listen there */
-	PATH_NOT_ANSWERED_YET, /* its guest port never answered in this life of the VM */
-	PATH_TROUBLE,          /* the kernel did not take it; tried again */
+	PATH_NOT_ANSWERED_YET, /* its guest port has not answered since the VM came */
+	PATH_TROUBLE,          /* the kernel refused the entry; tried again */
 };
 
 /* A published port, as asked for and with the addresses that it got. */
