@@ -42,12 +42,12 @@ char *cli_sandbox_listen_text(const json_t *endpoint)
 	return cli_text_close(&text, out);
 }
 
-/* Why clients of ENDPOINT, of whom the kernel could take care, go through the forwarder; "": no more is to be said about it. */
+/* Why clients of ENDPOINT go through the forwarder and not by the kernel; "": nothing to say about this endpoint. */
 static const char *cli_sandbox_path_reason(const json_t *endpoint)
 {
 	const char *reason = client_text(endpoint, "path_reason");
 
-	/* These two are the host's, and of all endpoints alike. */
+	/* These two hold for all endpoints of the host: `status' and `doctor' show them. */
 	return strcmp(reason, "off") == 0 || strcmp(reason, "not-there") == 0 ? "" : reason;
 }
 

@@ -52,7 +52,7 @@ struct diagnose_endpoint {
 	enum proto proto;
 	enum via via;
 	bool open;        /* our listener is there */
-	bool kernel;      /* and its clients do not come to it: the kernel leads them to the guest */
+	bool kernel;      /* the kernel leads its clients past the listener */
 	char holder[112]; /* who has the address, if that is known: "nginx (pid 812) of uid 33"; else "" */
 };
 

@@ -75,11 +75,11 @@ struct health_catalog {
 	char error[256]; /* "": none */
 };
 
-/* What the daemon says of the kernel's table of loopback endpoints; MODE is "" where it does not say. */
+/* The daemon's report about the kernel's table of loopback endpoints. MODE is "" if there is none. */
 struct health_loopback {
 	char mode[16];
 	bool open, ipv6;
-	char cgroup[256]; /* "": not open */
+	char cgroup[256]; /* "": the table is not open */
 	size_t entries, wanted;
 	char error[256]; /* "": none */
 };

@@ -507,6 +507,7 @@ def test_status_and_connections_are_tables(fake, run):
         "pool": {"ready": 1, "target": 2, "quarantined": 3, "deleting": 4},
         "sandboxes": {"ready": 3, "failed": 1, "waiting": 0},
         "connections": 7,
+        "loopback": {"mode": "auto", "open": True, "entries": 2, "wanted": 3, "default_path": "forwarder", "default_path_reason": "paused"},
     }
     connection = {
         "id": 9,
@@ -519,13 +520,16 @@ def test_status_and_connections_are_tables(fake, run):
         "age_ms": 1500,
         "connect_ms": None,
     }
-    fake.answers = [http(200, status), http(200, {"connections": [connection]})]
+    led = {**connection, "id": 8, "path": "kernel", "client": "10.12.0.2:5555", "age_ms": 0}
+    fake.answers = [http(200, status), http(200, {"connections": [connection, led]})]
     text = run("status").stdout
     assert "0.1.0, API 1.1" in text
     assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
+    assert "kernel for 2 of 3 addresses; default endpoint: forwarder, paused" in text
     assert "waiting" not in text
-    row = run("connections", "a1").stdout.splitlines()[1].split()
+    row, led = (line.split() for line in run("connections", "a1").stdout.splitlines()[1:])
     assert row == ["9", "in", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "1.5s", "-"]
+    assert led == ["8", "kernel", "10.12.0.2:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "-", "-"]
 
 
 def test_a_refusal_names_the_field_and_the_reason(fake, run):

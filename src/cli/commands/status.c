@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-/* The addresses that weftd does not listen on, each with the reason. */
 static void command_status_add_pool(struct table *table, const json_t *pool)
 {
 	json_int_t ready = client_number(pool, "ready"), target = client_number(pool, "target"),
@@ -35,6 +34,31 @@ static void command_status_add_handover(struct table *table, const json_t *hando
 		       (long long)client_number(handover, "gap_ms"));
 }
 
+/* Which way clients of the default endpoint go, which no sandbox shows; "": it leads to none. */
+static const char *command_status_default_way(const json_t *loopback)
+{
+	const char *reason = client_text(loopback, "default_path_reason");
+
+	return strcmp(client_text(loopback, "default_path"), "kernel") == 0 ? "kernel" : reason;
+}
+
+/* Whether the kernel leads clients of loopback endpoints past weftd. */
+static void command_status_add_loopback(struct table *table, const json_t *loopback)
+{
+	const char *way = command_status_default_way(loopback);
+
+	if (!json_is_object(loopback) || strcmp(client_text(loopback, "mode"), "forwarder") == 0)
+		return;
+	cli_table_add(table, CELL_DIM, "loopback");
+	if (!json_is_true(json_object_get(loopback, "open")))
+		cli_table_addf(table, CELL_PLAIN, "forwarder: %s", client_text(loopback, "error"));
+	else
+		cli_table_addf(table, CELL_PLAIN, "kernel for %lld of %lld addresses%s%s%s",
+			       (long long)client_number(loopback, "entries"),
+			       (long long)client_number(loopback, "wanted"), *way ? "; default endpoint: " : "",
+			       *way && strcmp(way, "kernel") != 0 ? "forwarder, " : "", way);
+}
+
 static void command_status_print(const struct cli *cli, const json_t *status)
 {
 	static const char *const headings[] = { "", "|", NULL };
@@ -51,6 +75,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 	cli_table_add(table, CELL_DIM, "connections");
 	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(status, "connections"));
 	command_status_add_handover(table, json_object_get(status, "handover"));
+	command_status_add_loopback(table, json_object_get(status, "loopback"));
 	command_status_add_pool(table, json_object_get(status, "pool"));
 
 	json_int_t total = 0;

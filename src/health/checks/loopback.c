@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A host whose kernel cannot lead clients past weftd is in order: they are served all the same, by the forwarder. It deserves a look
- * where it was asked for by name.
+ * Nothing is wrong with a host whose kernel cannot lead clients past weftd, because the forwarder serves them all the same. That deserves a
+ * warning only where the configuration asks for the kernel's path by name.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -17,10 +17,10 @@ static void check_loopback_absent(const struct health_loopback *loopback, bool w
 
 	if (!wished)
 		return;
-	health_why(finding,
-		   "[forwarder] loopback = kernel asks for the kernel's path, which is faster and costs weftd nothing");
-	health_fix(finding,
-		   "give weftd a cgroup2 and a bpffs (mount -t bpf bpf /sys/fs/bpf) and reload it; or set auto");
+	health_why(finding, "[forwarder] loopback = kernel asks for the kernel's path, which is faster and costs weftd "
+			    "nothing. It needs a cgroup2, a bpffs at /sys/fs/bpf, and a weftd built with BPF");
+	health_fix(finding, "mend what is named above and run systemctl reload weftd; or set loopback = auto, which "
+			    "is content with the forwarder");
 }
 
 static void check_loopback_open(const struct health_loopback *loopback, struct health_report *report)
@@ -31,15 +31,17 @@ static void check_loopback_open(const struct health_loopback *loopback, struct h
 		finding = health_add(report, "loopback", HEALTH_WARN,
 				     "%zu of %zu entries are in the kernel's table: %s", loopback->entries,
 				     loopback->wanted, loopback->error[0] ? loopback->error : "a change is under way");
-		health_why(finding, "the forwarder serves the others' clients; weftd tries again each second");
+		health_why(finding,
+			   "the forwarder serves clients of the other addresses; weftd tries again each second");
 		health_fix(
 		    finding,
-		    "journalctl -u weftd has what the kernel said; systemctl restart weftd makes the table anew");
+		    "see what the kernel said in journalctl -u weftd; systemctl restart weftd makes a new table");
 		return;
 	}
-	health_add(report, "loopback", HEALTH_OK, "the kernel leads clients in %s to %zu address%s%s", loopback->cgroup,
-		   loopback->entries, loopback->entries == 1 ? "" : "es",
-		   loopback->ipv6 ? "" : "; those of ::1 go through the forwarder");
+	health_add(report, "loopback", HEALTH_OK,
+		   "the kernel leads clients of %zu loopback address%s straight to guests, for processes in %s%s",
+		   loopback->entries, loopback->entries == 1 ? "" : "es", loopback->cgroup,
+		   loopback->ipv6 ? "" : "; clients of ::1 go through the forwarder");
 }
 
 void check_loopback(const struct health_facts *facts, struct health_report *report)
@@ -47,7 +49,8 @@ void check_loopback(const struct health_facts *facts, struct health_report *repo
 	const struct health_loopback *loopback = &facts->said.loopback;
 
 	if (!loopback->mode[0])
-		health_add(report, "loopback", HEALTH_SKIPPED, "weftd does not say how it fares");
+		health_add(report, "loopback", HEALTH_SKIPPED,
+			   "weftd does not say which way clients of loopback endpoints go");
 	else if (strcmp(loopback->mode, "forwarder") == 0)
 		health_add(report, "loopback", HEALTH_OK,
 			   "off: clients of loopback endpoints go through the forwarder");

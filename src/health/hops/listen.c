@@ -52,7 +52,7 @@ static enum hop_status hop_listen_closed(struct walk *walk, struct hop *hop, con
 	return hop_fail(hop, "%s is not open", addr);
 }
 
-/* Which way clients of the forwarder's endpoints go, where the kernel takes care of some. */
+/* Which way clients of the endpoints go: to the listeners, or by the kernel past them. */
 static enum hop_status hop_listen_open(struct hop *hop, const struct diagnose_request *request)
 {
 	size_t kernel = 0, served = 0;
@@ -66,10 +66,11 @@ static enum hop_status hop_listen_open(struct hop *hop, const struct diagnose_re
 	if (!kernel)
 		return hop_ok(hop, "open");
 	if (kernel == served)
-		return hop_ok(hop, "open; the kernel leads clients straight to the guest");
-	return hop_ok(
-	    hop, "open; the kernel leads clients of %zu of these straight to the guest, the forwarder has the others",
-	    kernel);
+		return hop_ok(hop, "open; the kernel leads clients past weftd, straight to the guest");
+	return hop_ok(hop,
+		      "open; the kernel leads clients of %zu of these addresses past weftd, straight to the guest; "
+		      "those of the others go through the forwarder",
+		      kernel);
 }
 
 enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only)

@@ -167,7 +167,7 @@ START_TEST(loopback_without_a_table_deserves_a_look_only_where_it_was_asked_for)
 {
 	struct health_loopback *loopback = &facts.said.loopback;
 
-	found(check_loopback, HEALTH_SKIPPED, "does not say");
+	found(check_loopback, HEALTH_SKIPPED, "does not say which way");
 	*loopback = (struct health_loopback){ .mode = "forwarder" };
 	found(check_loopback, HEALTH_OK, "off");
 	*loopback = (struct health_loopback){ .mode = "auto", .error = "this host has no cgroup2" };
@@ -177,7 +177,8 @@ START_TEST(loopback_without_a_table_deserves_a_look_only_where_it_was_asked_for)
 	*loopback = (struct health_loopback){ .mode = "auto", .open = true, .cgroup = "/sys/fs/cgroup", .wanted = 2 };
 	found(check_loopback, HEALTH_WARN, "0 of 2 entries");
 	loopback->entries = 2;
-	found(check_loopback, HEALTH_OK, "clients in /sys/fs/cgroup to 2 addresses; those of ::1");
+	found(check_loopback, HEALTH_OK,
+	      "2 loopback addresses straight to guests, for processes in /sys/fs/cgroup; clients of ::1");
 	loopback->ipv6 = true;
 	snprintf(loopback->error, sizeof(loopback->error), "no room");
 	found(check_loopback, HEALTH_WARN, "2 of 2 entries are in the kernel's table: no room");
