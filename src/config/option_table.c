@@ -107,12 +107,14 @@ const struct option option_table[] = {
 	{ "forwarder", "loopback", OPTION_CHOICE, RELOADABLE, .initial = "auto", AT(forwarder.loopback),
 	  .words = loopback_ways,
 	  .text =
-	      "Whose clients on loopback the kernel connects straight to the guest, as fast as at its host address: "
-	      "with `auto' those of the ready_port and of the default endpoint; with `kernel' those of each port that "
-	      "has answered; with `forwarder' nobody's." },
+	      "Which loopback endpoints have clients that the kernel connects straight to the guest, past weftd: with "
+	      "`auto' those of the ready_port and the default endpoint; with `kernel' all whose port has answered; "
+	      "with "
+	      "`forwarder' none. Those with a limit, a timer or a PROXY header never have." },
 	{ "forwarder", "cgroup", OPTION_STRING, .initial = "", AT(forwarder.cgroup), .max = 255,
 	  .pattern = "an absolute path", .word = "the root of the host's cgroup2",
-	  .text = "The folder of a cgroup2 whose processes `loopback' is for." },
+	  .text =
+	      "The folder of the cgroup2 whose processes are led by `loopback', with those of all cgroups below it." },
 
 	{ "ports", "range", OPTION_RANGE, .initial = "20000-29999", AT(ports.first), AND(ports.last),
 	  .text = "Ports that are given out to endpoints without an address of their own." },
