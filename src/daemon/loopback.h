@@ -52,14 +52,14 @@ void daemon_loopback_default_opens(struct daemon *daemon, const struct addr *lis
 void daemon_loopback_leave_default(struct daemon *daemon, const struct tenant *next);
 
 /*
- * Ends the connections of this host's processes to the sandbox's host address: all of them, or those that had asked for the address at
+ * Ends the connections of this host's processes to the sandbox's host address: all of TCP, or those that had asked for the address at
  * INDEX of ENDPOINT. weftd has no socket of these, so without this they would hang. If no client can have been led, it does nothing.
  * Of UDP it is not known what a socket had asked for, so all that are connected to the guest's port are ended.
  */
 void daemon_loopback_end_clients(struct tenant *tenant);
 void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index);
 
-/* The same, and sockets that are connected for datagrams: the address is another sandbox's soon. */
+/* Ends all of TCP, and connected sockets of UDP, which would reach the next sandbox of this address. */
 void daemon_loopback_end_all(struct tenant *tenant);
 
 /* For fwd_route_on_answered(); CONTEXT is the tenant. */

@@ -232,16 +232,18 @@ static void fabric_finish_clients(struct job *job)
 	clients->under_way = false;
 	fabric_clients_close(&clients->job_origins);
 	if (err && err->code != ECANCELED) {
-		log_limited(&limit, LOG_WARNING_LEVEL, "clients of guests not ended; trying again",
+		log_limited(&limit, LOG_WARNING_LEVEL,
+			    "connections of this host's processes to guests were not ended; trying again",
 			    F_STR("error", err->text));
 		fabric_clients_put_back(clients);
 		return;
 	}
 	if (!err && clients->refusal.code)
-		log_limited(&limit, LOG_WARNING_LEVEL, "clients of guests are left to their timeouts",
+		log_limited(&limit, LOG_WARNING_LEVEL,
+			    "connections of this host's processes to guests are left to their timeouts",
 			    F_STR("error", clients->refusal.text));
 	if (clients->ended)
-		log_debug("clients of guests ended", F_UINT("count", clients->ended));
+		log_debug("connections of this host's processes to guests ended", F_UINT("count", clients->ended));
 	if (!err)
 		fabric_clients_look_again(clients);
 	fabric_clients_clear(&clients->ending);
@@ -264,7 +266,8 @@ static void fabric_clients_add(struct clients *clients, struct client_ending end
 	if (item) {
 		*item = ending;
 	} else {
-		log_seldom(LOG_WARNING_LEVEL, "clients of a guest are left to their timeouts",
+		log_seldom(LOG_WARNING_LEVEL,
+			   "connections of this host's processes to a guest are left to their timeouts",
 			   F_STR("error", strerror(ENOMEM)));
 		fabric_clients_close(&ending.origins);
 	}
