@@ -525,7 +525,7 @@ def test_status_and_connections_are_tables(fake, run):
     text = run("status").stdout
     assert "0.1.0, API 1.1" in text
     assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
-    assert "kernel for 2 of 3 addresses; default endpoint: forwarder, paused" in text
+    assert "kernel, for 2 of 3 addresses; default endpoint: forwarder, paused" in text
     assert "waiting" not in text
     row, led = (line.split() for line in run("connections", "a1").stdout.splitlines()[1:])
     assert row == ["9", "in", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "1.5s", "-"]

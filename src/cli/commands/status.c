@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/sandbox.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void command_status_add_pool(struct table *table, const json_t *pool)
@@ -46,17 +47,22 @@ static const char *command_status_default_way(const json_t *loopback)
 static void command_status_add_loopback(struct table *table, const json_t *loopback)
 {
 	const char *way = command_status_default_way(loopback);
+	long long entries = (long long)client_number(loopback, "entries"),
+		  wanted = (long long)client_number(loopback, "wanted");
+	char of[32] = "";
 
 	if (!json_is_object(loopback) || strcmp(client_text(loopback, "mode"), "forwarder") == 0)
 		return;
 	cli_table_add(table, CELL_DIM, "loopback");
-	if (!json_is_true(json_object_get(loopback, "open")))
+	if (!json_is_true(json_object_get(loopback, "open"))) {
 		cli_table_addf(table, CELL_PLAIN, "forwarder: %s", client_text(loopback, "error"));
-	else
-		cli_table_addf(table, CELL_PLAIN, "kernel for %lld of %lld addresses%s%s%s",
-			       (long long)client_number(loopback, "entries"),
-			       (long long)client_number(loopback, "wanted"), *way ? "; default endpoint: " : "",
-			       *way && strcmp(way, "kernel") != 0 ? "forwarder, " : "", way);
+		return;
+	}
+	if (entries < wanted)
+		snprintf(of, sizeof(of), " of %lld", wanted);
+	cli_table_addf(table, CELL_PLAIN, "kernel, for %lld%s address%s%s%s%s", entries, of, wanted == 1 ? "" : "es",
+		       *way ? "; default endpoint: " : "", *way && strcmp(way, "kernel") != 0 ? "forwarder, " : "",
+		       way);
 }
 
 static void command_status_print(const struct cli *cli, const json_t *status)

@@ -19,7 +19,7 @@ static void check_loopback_absent(const struct health_loopback *loopback, bool w
 		return;
 	health_why(finding, "[forwarder] loopback = kernel asks for the kernel's path, which is faster and costs weftd "
 			    "nothing. It needs a cgroup2, a bpffs at /sys/fs/bpf, and a weftd built with BPF");
-	health_fix(finding, "mend what is named above and run systemctl reload weftd; or set loopback = auto, which "
+	health_fix(finding, "mend what is named above and run systemctl restart weftd; or set loopback = auto, which "
 			    "is content with the forwarder");
 }
 
