@@ -111,8 +111,8 @@ struct loopback_way {
  * The entry for the address that the socket asks for, while entries count for it, and in WAY what it holds; else NULL. KEY has the address,
  * and gets the rest.
  *
- * A deleted element may be used for another entry while it is read here. So the entry is looked up twice, and both must say the same. The
- * time of WAY is taken between the two: the socket was led before a deletion that it precedes.
+ * A deleted element may become another entry while it is read here. So the entry is looked up twice, and must be the same both times. The
+ * time of WAY is taken between the two, so that it lies before the entry's deletion: sockets that were led by a later entry have a later time.
  */
 static __always_inline struct loopback_entry *loopback_find(struct bpf_sock_addr *ctx, struct loopback_key *key,
 							    struct loopback_way *way)

@@ -35,7 +35,7 @@ void daemon_loopback_complain(struct loopback *loopback, const char *what, const
 {
 	log_seldom(LOG_WARNING_LEVEL, what, F_STR("error", err->text));
 	snprintf(loopback->error, sizeof(loopback->error), "%s", err->text);
-	/* Not put off by each further trouble: the lease is renewed by the same timer. */
+	/* Further failures do not put it off, because the same timer renews the lease. */
 	if (!loopback->troubled)
 		timer_start(&loopback->timer, AGAIN_MS);
 	loopback->troubled = true;

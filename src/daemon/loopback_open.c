@@ -249,8 +249,9 @@ void daemon_loopback_reload(struct daemon *daemon)
 }
 
 /*
- * Another program may detach ours, or remove their cgroup. They are attached again, to the same maps: sockets that were led go on
- * seeing what they had asked for. The entries are removed before, so that their connections are counted once.
+ * Another program may have detached ours, or removed their cgroup. Then this closes the table, and the caller opens it again, with the same
+ * maps, so that sockets which were led still see the address that they asked for. The entries are deleted before, because the next opening
+ * would count their connections a second time.
  */
 static void daemon_loopback_mend(struct loopback *loopback)
 {
@@ -258,7 +259,8 @@ static void daemon_loopback_mend(struct loopback *loopback)
 
 	if (kern_loopback_check(loopback->kern, &err) == 0)
 		return;
-	log_seldom(LOG_WARNING_LEVEL, "clients of loopback endpoints were not led; the programs are attached again",
+	log_seldom(LOG_WARNING_LEVEL,
+		   "the kernel did not lead clients of loopback endpoints; attaching the programs again",
 		   F_STR("error", err.text));
 	daemon_loopback_cut_all(loopback);
 	if (loopback->broken) {

@@ -39,6 +39,8 @@ void daemon_loopback_complain(struct loopback *loopback, const char *what, const
 
 struct path_facts daemon_loopback_facts(const struct loopback *loopback);
 void daemon_loopback_follow_all(struct loopback *loopback);
+
+/* Deletes the entries of all tenants. */
 void daemon_loopback_cut_all(struct loopback *loopback);
 
 /* PORT of TENANT's guest has answered. */

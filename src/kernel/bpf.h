@@ -83,8 +83,8 @@ int kern_loopback_renew(struct kern_loopback *loopback, uint64_t until_ns, struc
 int kern_loopback_origins(const struct kern_loopback *loopback);
 
 /*
- * Detaches the programs, and removes pins and entries. KEEP_PINS leaves all of these, as a crash would; it is for tests. Sockets that were
- * led stay as they are. Harmless on NULL.
+ * Detaches the programs, and removes pins and entries. KEEP_PINS leaves all of these to the next kern_loopback_open(), as a crash would.
+ * Sockets that were led stay as they are. Harmless on NULL.
  */
 void kern_loopback_close(struct kern_loopback *loopback, bool keep_pins);
 
