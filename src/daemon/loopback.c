@@ -243,8 +243,10 @@ void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint
 	if (!daemon_loopback_may_have_led(daemon) || !daemon->fabric || !addr_is_loopback(&endpoint->listen[index]))
 		return;
 	if (endpoint->port.proto == PROTO_TCP)
+		/* What clients had asked for went with the table that led them. */
 		fabric_end_clients_of(daemon->fabric, host_ip, endpoint->port.guest_port, &endpoint->listen[index],
-				      daemon_loopback_origins(daemon));
+				      daemon_loopback_origins(daemon),
+				      tenant->registering_since_us < daemon->loopback->since_us);
 	else
 		fabric_end_datagrams(daemon->fabric, host_ip, endpoint->port.guest_port);
 }

@@ -148,6 +148,8 @@ static int daemon_loopback_try_open(struct loopback *loopback, struct err *err)
 	if (!loopback->kern)
 		return -1;
 	loopback->was_open = true;
+	if (!loopback->since_us)
+		loopback->since_us = clock_now_us();
 	loopback->error[0] = '\0';
 	loopback->entries = 0;
 	loopback->broken = loopback->troubled = false;
@@ -226,7 +228,7 @@ void daemon_loopback_close(struct daemon *daemon)
 		daemon_loopback_forget_entries(loopback, loopback->default_tenant, &loopback->default_endpoint);
 	kern_loopback_close(loopback->kern, false);
 	loopback->kern = NULL;
-	loopback->entries = 0;
+	loopback->entries = loopback->since_us = 0;
 	loopback->broken = loopback->troubled = false;
 	loopback->error[0] = '\0';
 	timer_stop(&loopback->timer);

@@ -19,6 +19,7 @@ struct tenant;
 struct loopback {
 	struct daemon *daemon;
 	struct kern_loopback *kern; /* NULL: there is none */
+	uint64_t since_us;          /* clock_now_us() when this table was made; 0: there is none */
 	bool was_open;              /* there was one in this run */
 	bool opened;                /* the start has tried to open it, or found that it is off */
 	bool broken;     /* an entry could not be deleted: the lease has ended, and a new table is to be made */

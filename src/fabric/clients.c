@@ -33,6 +33,7 @@ struct client_ending {
 	uint16_t guest_port; /* 0: any */
 	struct addr asked;   /* of those of TCP to GUEST_PORT */
 	int origins;         /* the same; ours; -1: none */
+	bool untold;         /* the same: and those of which it is not known what they had asked for */
 	bool late;           /* who was being led when the end was due */
 	uint64_t before_ns;  /* CLOCK_MONOTONIC when it was */
 };
@@ -123,6 +124,7 @@ static int fabric_clients_end_some(struct clients *clients, const struct client_
 						 .dest_port = ending->guest_port,
 						 .origins = ending->origins,
 						 .asked = ending->origins < 0 ? NULL : &ending->asked,
+						 .untold = ending->untold,
 						 .led_before_ns = &ending->before_ns };
 
 	return fabric_clients_kill(clients, &filter, err);
@@ -291,12 +293,13 @@ void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t gues
 }
 
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
-			   int origins)
+			   int origins, bool untold)
 {
 	fabric_clients_add(fabric->clients, (struct client_ending){ .host_ip = host_ip,
 								    .guest_port = guest_port,
 								    .asked = *asked,
-								    .origins = fabric_clients_duplicate(origins) });
+								    .origins = fabric_clients_duplicate(origins),
+								    .untold = untold });
 }
 
 struct clients *fabric_clients_new(struct fabric *fabric, struct err *err)

@@ -220,11 +220,11 @@ void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins);
 void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port);
 
 /*
- * The same for those of TCP that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. ORIGINS is
- * -1: who asked for ASKED cannot be told, and all that are connected to that port are ended.
+ * The same for those of TCP that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. UNTOLD: and for those to
+ * it of which it is not known what they had asked for. ORIGINS is -1: that is not known of any.
  */
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
-			   int origins);
+			   int origins, bool untold);
 
 /* A connection of a process of this host to a guest, past the forwarder. */
 struct fabric_client {

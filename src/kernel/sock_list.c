@@ -123,7 +123,7 @@ static bool kern_sock_is_wanted(const struct kern_sock_filter *filter, const str
 {
 	if (filter->dest_port && filter->dest_port != sock->dest_port)
 		return false;
-	if (filter->asked && (!sock->led || !addr_equal(filter->asked, &sock->asked)))
+	if (filter->asked && (sock->led ? !addr_equal(filter->asked, &sock->asked) : !filter->untold))
 		return false;
 	if (filter->led_only && !sock->led)
 		return false;

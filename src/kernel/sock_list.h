@@ -22,8 +22,9 @@ struct kern_sock_filter {
 	uint16_t dest_port; /* host order; 0: any */
 	/* The map of kern_loopback_origins(), which the caller keeps open; 0 or less: kern_sock.asked stays unknown. */
 	int origins;
-	/* Only sockets that had asked for this address, which needs ORIGINS; NULL: all. */
+	/* Only sockets that had asked for this address, which needs ORIGINS; NULL: all. UNTOLD: and those whose is unknown. */
 	const struct addr *asked;
+	bool untold;
 	/* Of UDP only connected sockets are found, and the kernel does not tell what these had asked for. */
 	enum proto proto;
 	/*

@@ -114,6 +114,23 @@ def test_sockets_that_are_connected_for_datagrams_are_ended(daemon, boxes, box, 
     assert asked(kept, b"abc")
 
 
+@pytest.mark.parametrize("how", ["stop", "kill", "reload"])
+def test_unpublishing_ends_clients_of_a_table_that_is_gone(cgroup, daemon, box, how):
+    client = led(box)
+    if how == "reload":
+        turn_off(daemon, cgroup, box)
+        daemon.write_config({"forwarder": {"loopback": "kernel", "cgroup": cgroup.path}})
+        daemon.signal(signal.SIGHUP)
+    else:
+        getattr(daemon, how)()
+        daemon.start()
+    box.call()
+    box.await_path("kernel", ECHO)
+    assert echoes(client)
+    daemon.api.patch(box.name, {"unpublish": [ECHO]})
+    assert is_ended(client)
+
+
 @pytest.mark.parametrize("hook", ["connect4", "connect6", "sendmsg4", "getpeername4"])
 def test_a_program_that_was_detached_is_attached_again(cgroup, daemon, box, hook):
     client, programs = led(box), cgroup.programs()

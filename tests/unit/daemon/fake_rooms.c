@@ -129,13 +129,14 @@ void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t gues
 }
 
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
-			   int origins)
+			   int origins, bool untold)
 {
 	(void)fabric;
 	(void)host_ip;
 	(void)guest_port;
 	(void)asked;
 	(void)origins;
+	(void)untold;
 }
 
 bool fabric_list_clients(struct fabric *fabric, uint32_t host_ip, int origins, size_t limit, fabric_clients_done *done,
