@@ -22,15 +22,14 @@ struct loopback {
 	uint64_t since_us;          /* clock_now_us() when this table was made; 0: there is none */
 	bool was_open;              /* there was one in this run */
 	bool opened;                /* the start has tried to open it, or found that it is off */
-	bool broken;     /* an entry could not be deleted: the lease has ended, and a new table is to be made */
-	bool troubled;   /* an update failed, and is to be repeated */
-	char error[256]; /* of the last update that failed, or why there is no table; "": nothing is wrong */
+	bool broken;                /* an entry could not be deleted: the lease has ended, and a new table is due */
+	bool troubled;              /* an update failed, and is to be repeated */
+	char error[256];            /* of the last update that failed, or why there is no table; "": all is well */
 	char cgroup[KERN_LOOPBACK_PATH_SIZE];
 	char pins[KERN_LOOPBACK_PATH_SIZE];
 	struct timer timer;
-	struct endpoint
-	    default_endpoint; /* up to SPEC_LISTEN_MAX of its addresses; a handle means that weft listens there */
-	struct tenant *default_tenant; /* to which entries of the default endpoint lead; NULL: to none */
+	struct endpoint default_endpoint; /* its first addresses; a handle means that weft listens there */
+	struct tenant *default_tenant;    /* to which entries of the default endpoint lead; NULL: to none */
 	size_t entries;
 	uint64_t read_again_us; /* when the hits may be read again */
 };

@@ -30,12 +30,12 @@ enum { AGAIN_MS = 1000, LATE_MS = 1000 };
 struct client_ending {
 	uint32_t host_ip;
 	enum proto proto;
-	uint16_t guest_port; /* 0: any */
-	struct addr asked;   /* of those of TCP to GUEST_PORT */
-	int origins;         /* the same; ours; -1: none */
-	bool untold;         /* the same: and those of which it is not known what they had asked for */
-	bool late;           /* who was being led when the end was due */
-	uint64_t before_ns;  /* CLOCK_MONOTONIC when it was */
+	uint16_t guest_port; /* 0: any, and the next three mean nothing */
+	struct addr asked;   /* TCP: only clients that had asked for this address */
+	int origins;         /* TCP: the map that knows them; ours; -1: none */
+	bool untold;         /* TCP: also clients of which no map knows what they had asked for */
+	bool late;           /* the second dump: only clients that were led */
+	uint64_t before_ns;  /* CLOCK_MONOTONIC of the request: clients that were led later are spared */
 };
 
 struct ending_list {
@@ -48,11 +48,11 @@ struct clients {
 	bool under_way;
 	struct ending_list due;    /* the next job's */
 	struct ending_list ending; /* the job's */
-	struct ending_list later;  /* due once more, in the order of their times */
-	int origins;               /* for the ends of whole guests; ours; -1: none */
+	struct ending_list later;  /* for the second dump, oldest first */
+	int origins;               /* for all clients of a guest; ours; -1: none */
 	int job_origins;           /* the job's own duplicate */
 	size_t ended;              /* the job's: connections */
-	struct err refusal;        /* the job's: what there is no use in trying again */
+	struct err refusal;        /* the job's: a failure that would repeat itself; code 0: none */
 	struct timer again, look_again;
 };
 
@@ -75,7 +75,7 @@ static bool fabric_clients_may_pass(int code)
 	return err_code_is_exhaustion(code) || code == EINTR || code == EAGAIN || code == EBUSY;
 }
 
-/* 0, or -1 with ERR: for a shortage. */
+/* 0, or -1 with ERR for a shortage. Other failures are noted as the refusal. */
 static int fabric_clients_kill(struct clients *clients, const struct kern_sock_filter *filter, struct err *err)
 {
 	size_t ended = 0;
@@ -88,7 +88,7 @@ static int fabric_clients_kill(struct clients *clients, const struct kern_sock_f
 	return 0;
 }
 
-/* All of the list that are for a whole guest and of that kind, in one dump for each family. */
+/* Ends all clients of the guests that the list names with PROTO and LATE, by one dump for each family. */
 static int fabric_clients_end_whole(struct clients *clients, enum proto proto, bool late, struct err *err)
 {
 	const struct ending_list *ending = &clients->ending;
@@ -147,7 +147,7 @@ static int fabric_run_clients(struct job *job)
 	return 0;
 }
 
-/* ---- Whose end is due ---- */
+/* ---- Requests ---- */
 
 static void fabric_clients_clear(struct ending_list *list)
 {
@@ -172,7 +172,7 @@ static void fabric_clients_begin(struct clients *clients)
 	fabric_job_thread_post(clients->fabric->claimer, &clients->job, JOB_CLAIM);
 }
 
-/* What did not come off is due again, with what came meanwhile. */
+/* The requests of the failed job are due again, with those that came meanwhile. */
 static void fabric_clients_put_back(struct clients *clients)
 {
 	for (size_t i = 0; i < clients->ending.count; i++) {
@@ -187,7 +187,7 @@ static void fabric_clients_put_back(struct clients *clients)
 	timer_start(&clients->again, AGAIN_MS);
 }
 
-/* Only who was led can be told from who came since. Want of memory leaves it at one dump. */
+/* Has the second dump made. Without ORIGINS it could not spare clients of the next guest; without memory there is none either. */
 static void fabric_clients_look_again(struct clients *clients)
 {
 	for (size_t i = 0; clients->origins >= 0 && i < clients->ending.count; i++) {

@@ -220,8 +220,8 @@ void fabric_end_clients(struct fabric *fabric, uint32_t host_ip, int origins);
 void fabric_end_datagrams(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port);
 
 /*
- * The same for those of TCP that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. UNTOLD: and for those to
- * it of which it is not known what they had asked for. ORIGINS is -1: that is not known of any.
+ * The same for TCP clients that had asked for the loopback address ASKED and were led to GUEST_PORT of HOST_IP. UNTOLD: also for clients of
+ * that port of which it is not known what they had asked for. With ORIGINS -1 that is known of none.
  */
 void fabric_end_clients_of(struct fabric *fabric, uint32_t host_ip, uint16_t guest_port, const struct addr *asked,
 			   int origins, bool untold);

@@ -22,14 +22,14 @@ struct kern_sock_filter {
 	uint16_t dest_port; /* host order; 0: any */
 	/* The map of kern_loopback_origins(), which the caller keeps open; 0 or less: kern_sock.asked stays unknown. */
 	int origins;
-	/* Only sockets that had asked for this address, which needs ORIGINS; NULL: all. UNTOLD: and those whose is unknown. */
+	/* Only sockets that had asked for this address, which needs ORIGINS; NULL: all. UNTOLD: also those of which it is unknown. */
 	const struct addr *asked;
 	bool untold;
 	/* Of UDP only connected sockets are found, and the kernel does not tell what these had asked for. */
 	enum proto proto;
 	/*
-	 * CLOCK_MONOTONIC, for each of DEST_IPS: those that were led there at that time or later are left out, which takes ORIGINS. NULL: all.
-	 * LED_ONLY: so are those that were not led.
+	 * For each of DEST_IPS a time of CLOCK_MONOTONIC: sockets that were led there at that time or later are left out, which needs ORIGINS.
+	 * NULL: none is. LED_ONLY: sockets that were not led are left out, too.
 	 */
 	const uint64_t *led_before_ns;
 	bool led_only;
