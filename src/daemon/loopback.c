@@ -234,6 +234,18 @@ void daemon_loopback_cut_for_patch(struct tenant *tenant, struct endpoint *endpo
 		}
 }
 
+/* ---- Ending clients that were led ---- */
+
+int daemon_loopback_origins(const struct daemon *daemon)
+{
+	return daemon->loopback && daemon->loopback->kern ? kern_loopback_origins(daemon->loopback->kern) : -1;
+}
+
+bool daemon_loopback_may_have_led(const struct daemon *daemon)
+{
+	return daemon->loopback && (daemon->loopback->was_open || !daemon->loopback->opened);
+}
+
 void daemon_loopback_end_clients_of(struct tenant *tenant, const struct endpoint *endpoint, size_t index)
 {
 	const struct daemon *daemon = tenant->daemon;

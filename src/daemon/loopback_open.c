@@ -353,16 +353,6 @@ void daemon_loopback_tell_doctor(const struct daemon *daemon, struct health_loop
 	snprintf(told->error, sizeof(told->error), "%s", loopback->error);
 }
 
-int daemon_loopback_origins(const struct daemon *daemon)
-{
-	return daemon->loopback && daemon->loopback->kern ? kern_loopback_origins(daemon->loopback->kern) : -1;
-}
-
-bool daemon_loopback_may_have_led(const struct daemon *daemon)
-{
-	return daemon->loopback && (daemon->loopback->was_open || !daemon->loopback->opened);
-}
-
 int daemon_loopback_start(struct daemon *daemon, struct err *err)
 {
 	struct loopback *loopback = calloc(1, sizeof(*loopback));
