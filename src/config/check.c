@@ -321,6 +321,12 @@ static void config_check_door(const struct config *config, struct config_mistake
 		config_blame("door", "domain", "not a host name; allowed: such as box.example.com");
 }
 
+static void config_check_wake(const struct config *config, struct config_mistakes *mistakes)
+{
+	if (config->wake.notify && !config_is_plain_path(config->wake.notify))
+		config_blame("wake", "notify", "not a plain absolute path; allowed: such as /run/manager/wake.sock");
+}
+
 /* They become part of a JSON text as they are. */
 static bool config_is_catalog_word(const char *text, const char *also)
 {
@@ -368,6 +374,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_uplink(config, mistakes);
 	config_check_cgroup(config, mistakes);
 	config_check_door(config, mistakes);
+	config_check_wake(config, mistakes);
 	config_check_catalog(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",

@@ -139,6 +139,11 @@ struct config {
 		unsigned backlog;
 	} door;
 	struct {
+		char *
+		    notify; /* absolute path of the manager's unix socket; NULL: nobody is told but readers of events */
+		struct cidr4_list ignore; /* sources that wake nobody */
+	} wake;
+	struct {
 		char *redis;         /* see config/catalog_place.h; NULL: nothing is published */
 		char *password_file; /* absolute path; NULL: none */
 		char *key_prefix;    /* NULL: empty */

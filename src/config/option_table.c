@@ -191,6 +191,14 @@ const struct option option_table[] = {
 	{ "door", "backlog", OPTION_COUNT, .initial = "4096", AT(door.backlog), .min = 1, .max = 65535,
 	  .text = "How many clients may wait there to be accepted; the kernel's net.core.somaxconn is a limit, too." },
 
+	{ "wake", "notify", OPTION_STRING, RELOADABLE, .initial = "", AT(wake.notify), .max = CONFIG_SOCKET_MAX,
+	  .pattern = "an absolute path", .word = "nobody is told but readers of events",
+	  .text =
+	      "The unix socket of the program that resumes sandboxes: weftd asks it by POST /wake when a packet is for "
+	      "one that is asleep." },
+	{ "wake", "ignore", OPTION_NETWORK_LIST, RELOADABLE, .initial = "", AT(wake.ignore),
+	  .text = "A source whose packets wake no sandbox, such as a host that only checks whether it is there." },
+
 	{ "catalog", "redis", OPTION_STRING, .initial = "", AT(catalog.redis), .max = 320,
 	  .pattern = "HOST:PORT or unix:PATH", .word = "off",
 	  .text = "The Redis in which an edge, such as E2B's client-proxy, finds the host of each sandbox." },

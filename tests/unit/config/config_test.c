@@ -60,6 +60,8 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert(config->door.is_public);
 	ck_assert_ptr_null(config->door.domain);
 	ck_assert_uint_eq(config->door.backlog, 4096);
+	ck_assert_ptr_null(config->wake.notify);
+	ck_assert_uint_eq(config->wake.ignore.count, 0);
 }
 END_TEST
 
@@ -141,13 +143,13 @@ START_TEST(a_mistake_names_all_there_is_to_know)
 		       "weftd.conf:2: [host] forward = yes: no such option; allowed: ip_forward");
 	expect_mistake("[hosts]\nip_forward = yes\n",
 		       "weftd.conf:2: [hosts] ip_forward = yes: no such section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http, door, catalog");
+		       "forwarder, ports, host, pool, egress, ingress, http, door, wake, catalog");
 	expect_mistake("[hosts]\n# ip_forward = yes\n[pool]\nsize = 1\n",
 		       "weftd.conf:1: [hosts]: no such section; allowed: daemon, names, addresses, forwarder, ports, "
-		       "host, pool, egress, ingress, http, door, catalog");
+		       "host, pool, egress, ingress, http, door, wake, catalog");
 	expect_mistake("ip_forward = enable\n",
 		       "weftd.conf:1: ip_forward = enable: before any section; allowed: daemon, names, addresses, "
-		       "forwarder, ports, host, pool, egress, ingress, http, door, catalog");
+		       "forwarder, ports, host, pool, egress, ingress, http, door, wake, catalog");
 	expect_mistake(
 	    "[ports]\nrange = 20-10\n",
 	    "weftd.conf:2: [ports] range = 20-10: the first is above the last; allowed: FIRST-LAST, each 1 to "
