@@ -93,6 +93,9 @@ struct sandbox_key {
 	const char *text;
 };
 
+/* Who woke a sandbox, in words of programs, with its end. */
+enum { SANDBOX_WAKE_BY_SIZE = 64 };
+
 /* A UUID as text, with its end. */
 enum { SANDBOX_EXECUTION_SIZE = 37 };
 
@@ -112,7 +115,9 @@ struct sandbox {
 	int64_t carrier_downs;    /* how often it was lost since the TAP was made, as last reported; -1: not known */
 	int64_t registered_ms;    /* wall clock */
 	int64_t last_activity_ms; /* wall clock; 0: none yet */
-	unsigned mtu;             /* of its TAP */
+	int64_t wake_asked_ms;    /* wall clock: its manager was asked to resume it; 0: not since it was paused */
+	char wake_by[SANDBOX_WAKE_BY_SIZE]; /* what asked first: "8080/tcp from 192.0.2.7", "api"; "" with 0 */
+	unsigned mtu;                       /* of its TAP */
 	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
 	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
 	struct endpoint *endpoints;         /* owned; one for each of spec->ports, in their order */
@@ -142,6 +147,18 @@ static inline const char *registry_sandbox_name(const struct sandbox *sandbox)
  * DNS have no case and '-' and '.' end a part, and no more than fit behind the longest port. NULL: it cannot.
  */
 const char *registry_sandbox_host_label(const struct sandbox *sandbox);
+
+/*
+ * The guest's ports that wake SANDBOX, none twice, into OUT, which has ROOM: those listed, or those published now. Returns their
+ * number, which may be above ROOM. 0 where none does, and where every port does: see WAKE_ANY.
+ */
+size_t registry_wake_ports(const struct sandbox *sandbox, struct wake_port *out, size_t room);
+
+/* Whether a packet for the guest's PORT wakes SANDBOX while it is paused. */
+bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t port);
+
+/* Whether it is paused, and something would wake it: "asleep". */
+bool registry_sandbox_is_asleep(const struct sandbox *sandbox);
 
 /*
  * registry_sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier",

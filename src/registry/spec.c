@@ -110,6 +110,8 @@ enum {
 	SPEC_DURATION_MAX_MS = 7 * 24 * 3600 * 1000,
 	SPEC_KEEPALIVE_MAX_MS = 32767 * 1000, /* of TCP_KEEPIDLE, tcp(7) */
 	SPEC_BURST_MIN = 65536,
+	SPEC_MIN_AWAKE_MS = 5000,
+	SPEC_WAKE_TIMEOUT_MS = 60000,
 	SPEC_BURSTS_PER_SECOND = 10,
 };
 
@@ -214,6 +216,7 @@ struct spec *registry_spec_new(const struct config *config)
 	spec->egress.internet = config->egress.internet;
 	spec->egress.dscp = config->egress.dscp;
 	spec->door.is_public = config->door.is_public;
+	spec->wake = (struct spec_wake){ .min_awake_ms = SPEC_MIN_AWAKE_MS, .timeout_ms = SPEC_WAKE_TIMEOUT_MS };
 	spec->limits = (struct limits){
 		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
 		.idle_ms = config->forwarder.idle_ms,

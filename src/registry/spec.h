@@ -29,6 +29,7 @@ enum {
 	SPEC_EGRESS_MAX = 1024, /* entries of allow, and of deny */
 	SPEC_EGRESS_PORTS_MAX = 64,
 	SPEC_LABELS_MAX = 64,
+	SPEC_WAKE_PORTS_MAX = 64, /* ports that are listed to wake one sandbox */
 	SPEC_LABEL_KEY_MAX = 63,
 	SPEC_LABEL_VALUE_MAX = 255,
 };
@@ -72,6 +73,28 @@ struct bandwidth {
 	struct rate to_guest, from_guest;
 };
 
+/* A port of the guest, whose first packets wake it. */
+struct wake_port {
+	enum proto proto;
+	uint16_t port;
+};
+
+enum wake_which {
+	WAKE_NEVER,     /* no packet, and no client: the manager alone resumes it */
+	WAKE_PUBLISHED, /* the guest's ports that are published, whichever they are then */
+	WAKE_LISTED,    /* those of PORTS */
+	WAKE_ANY,       /* every port, of TCP and of UDP */
+};
+
+/* What wakes a sandbox while it is paused. Without it the numbers are the defaults, and count for nothing. */
+struct spec_wake {
+	enum wake_which which;
+	struct wake_port *ports; /* none twice; in the order of the request, which does not count */
+	size_t port_count;       /* 0 unless they are listed */
+	unsigned min_awake_ms;   /* after a pause, and after a resume, in which nothing wakes it; may be 0 */
+	unsigned timeout_ms;     /* until its manager is asked once more, and until a held client is reset */
+};
+
 /* Keys and values are malloc()ed. */
 struct label {
 	char *key, *value;
@@ -88,7 +111,9 @@ struct spec {
 	struct bandwidth bandwidth;
 	struct limits limits;
 	struct door_policy door;
-	struct label *labels; /* sorted by key */
+	struct spec_wake wake;
+	unsigned idle_report_ms; /* without traffic, until an event says so; 0: never */
+	struct label *labels;    /* sorted by key */
 	size_t label_count;
 };
 
