@@ -96,6 +96,13 @@ struct fabric_nat {
 	uint16_t guest_port;
 };
 
+/* What wakes a sandbox that is asleep: the first packet of a flow to one of these. */
+struct fabric_wake {
+	bool any;                      /* to any port of TCP or UDP; PORTS do not matter then */
+	const struct wake_port *ports; /* of the guest */
+	size_t count;
+};
+
 /* A slot as it is to be. The pointers are read during the call alone; the fabric copies. */
 struct fabric_plan {
 	unsigned slot;
@@ -111,6 +118,9 @@ struct fabric_plan {
 	const struct bandwidth *bandwidth;
 	const struct fabric_nat *nat;
 	size_t nat_count;
+	bool paused;                    /* as fabric_pause() makes it */
+	bool strict;                    /* as fabric_resume() makes it when it keeps no flows; a paused one is not */
+	const struct fabric_wake *wake; /* while PAUSED; NULL: no packet wakes it */
 };
 
 /* A slot as it came to be. */
@@ -202,8 +212,29 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
 void fabric_destroy(struct fabric *fabric, unsigned slot, const struct config_layout *layout, fabric_done *done,
 		    void *context);
 
-/* Replaces the slot's policy, limits and host-published ports, or none of them; cuts the live flows the new policy forbids. */
+/*
+ * Replaces the slot's policy, limits, host-published ports and what wakes it, or none of them; cuts the live flows the new policy forbids.
+ * PLAN's `paused` and `strict` are the slot's present ones.
+ */
 void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
+
+/*
+ * The sandbox was paused; PLAN is the slot's present one otherwise. While it sleeps, its namespace answers for the guest in the TCP flows
+ * that are there now (ICMP host unreachable), so that their senders go on trying and do not back off; what begins a flow passes to the
+ * TAP as always, and where it is one of PLAN's `wake`, the host reports it to netlink group FABRIC_WAKE_GROUP. PLAN's `paused` and `strict`
+ * are not looked at. After a failure the slot is as it was.
+ */
+void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
+
+/*
+ * The sandbox was resumed: ends what fabric_pause() did. KEEP: its flows go on. Else they are forgotten, clients of the host itself lose
+ * their sockets, and the slot is strict until it is paused again: TCP amid a flow that is not known is answered with a reset, from
+ * whichever side it comes. PLAN's `paused` and `strict` are not looked at. After a failure it may be resumed again.
+ */
+void fabric_resume(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done, void *context);
+
+/* The group of NFLOG, in weftd's own namespace, to which the host reports packets that wake a sandbox. */
+enum { FABRIC_WAKE_GROUP = 1874 };
 
 /* Ends every tracked flow of the slot (resume with reset). */
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
@@ -310,6 +341,21 @@ typedef void fabric_traffic_done(void *context, const struct fabric_traffic *tra
  * none was begun.
  */
 bool fabric_read_traffic(struct fabric *fabric, fabric_traffic_done *done, void *context);
+
+/* Packets of the kernel path, both ways, that show a sandbox in use. */
+struct fabric_activity {
+	unsigned slot;
+	/* TCP with payload, and UDP other than DNS and NTP that the guest itself asks for. It grows as long as the fabric knows the slot. */
+	uint64_t packets;
+};
+typedef void fabric_activity_done(void *context, const struct fabric_activity *activity, size_t count,
+				  const struct err *err);
+
+/*
+ * Reads those of all live slots, in no order; one that could not be read is missing. False: a reading is under way already, and none
+ * was begun.
+ */
+bool fabric_read_activity(struct fabric *fabric, fabric_activity_done *done, void *context);
 
 /* Packets that the host's table stopped since it was made, by rule. 0, or -1 with ERR. */
 int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
