@@ -132,6 +132,22 @@ static void patch_sandbox(void *context, struct control_request *request)
 	control_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 }
 
+static void wake(void *context, struct control_request *request)
+{
+	struct sandbox *sandbox = control_request_sandbox(request, registry);
+	struct problem problem;
+
+	(void)context;
+	if (!sandbox)
+		return;
+	if (registry_wake_check(sandbox, &problem) < 0) {
+		control_request_refuse(request, &problem);
+		return;
+	}
+	registry_wake_note(sandbox, clock_wall_ms(), "api");
+	control_request_answer(request, 202, wire_write_sandbox(sandbox, config));
+}
+
 static void connections(void *context, struct control_request *request)
 {
 	(void)context;
@@ -383,6 +399,7 @@ int main(int argc, char **argv)
 		.register_sandbox = register_sandbox,
 		.unregister_sandbox = unregister_sandbox,
 		.patch_sandbox = patch_sandbox,
+		.wake = wake,
 		.connections = connections,
 		.diagnose = diagnose,
 		.last_diagnosis = last_diagnosis,

@@ -97,7 +97,9 @@ static json_t *control_api_list(struct api *api, const struct control_request *r
 
 	for (struct sandbox *sandbox = registry_next(api->registry, 0); sandbox;
 	     sandbox = registry_next(api->registry, sandbox->slot)) {
-		if ((target->has_state && sandbox->state != target->state) || !control_api_has_labels(sandbox, target))
+		if ((target->has_state && sandbox->state != target->state) ||
+		    (target->wake_asked && !registry_sandbox_is_asked(sandbox)) ||
+		    !control_api_has_labels(sandbox, target))
 			continue;
 		if (json_array_append_new(sandboxes, control_api_show_to(api, sandbox, request->read_only)) < 0) {
 			json_decref(sandboxes);
@@ -181,6 +183,8 @@ static void control_api_read(void *context, struct control_request *request)
 	case CONTROL_TARGET_PAGE:
 		control_api_show_page(request);
 		break;
+	case CONTROL_TARGET_WAKE: /* is for POST alone */
+		break;
 	}
 }
 
@@ -197,7 +201,9 @@ static int control_api_read_body(struct api *api, const struct http_request *ask
 	json_t *body = wire_parse_body(asked->body, asked->body_length, problem);
 	if (!body)
 		return -1;
-	if (request->method == HTTP_PATCH) {
+	if (request->method == HTTP_POST) {
+		result = wire_read_nothing(body, problem);
+	} else if (request->method == HTTP_PATCH) {
 		result = wire_read_patch(body, api->config, &request->patch, problem);
 	} else {
 		request->spec = wire_read_spec(body, api->config, problem);
@@ -218,6 +224,10 @@ static void control_api_change(void *context, struct control_request *request)
 		ops->register_sandbox(ops->context, request);
 	else if (request->method == HTTP_DELETE)
 		ops->unregister_sandbox(ops->context, request);
+	else if (request->method == HTTP_POST && !ops->wake)
+		control_request_refuse_unavailable(request, "nothing can be woken");
+	else if (request->method == HTTP_POST)
+		ops->wake(ops->context, request);
 	else
 		ops->patch_sandbox(ops->context, request);
 }

@@ -76,6 +76,8 @@ static const char *control_reply_method_name(enum http_method method)
 		return "HEAD";
 	case HTTP_PUT:
 		return "PUT";
+	case HTTP_POST:
+		return "POST";
 	case HTTP_PATCH:
 		return "PATCH";
 	case HTTP_DELETE:

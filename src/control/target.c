@@ -28,9 +28,18 @@ enum param { /* bits: which parameters a target has */
 	     PARAM_PROTO = 1 << 10,
 	     PARAM_TO = 1 << 11,
 	     PARAM_LAST = 1 << 12,
+	     PARAM_WAKE = 1 << 13,
 };
 
-enum { ALLOW_GET = 1, ALLOW_HEAD = 2, ALLOW_PUT = 4, ALLOW_PATCH = 8, ALLOW_DELETE = 16, ALLOW_READ = 3 };
+enum {
+	ALLOW_GET = 1,
+	ALLOW_HEAD = 2,
+	ALLOW_PUT = 4,
+	ALLOW_PATCH = 8,
+	ALLOW_DELETE = 16,
+	ALLOW_POST = 32,
+	ALLOW_READ = 3
+};
 
 static const struct {
 	const char *path; /* whole; of a sandbox: the part behind its id */
@@ -39,12 +48,14 @@ static const struct {
 	const char *allow;
 	unsigned params; /* of GET and HEAD */
 } control_paths[] = {
-	[CONTROL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
+	[CONTROL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD",
+				       PARAM_STATE | PARAM_LABEL | PARAM_WAKE },
 	[CONTROL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
 				     "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
 	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", PARAM_TO | PARAM_LAST },
 	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
+	[CONTROL_TARGET_WAKE] = { "/wake", true, ALLOW_POST, "POST", 0 },
 	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
 	[CONTROL_TARGET_DOCTOR] = { "/v1/doctor", false, ALLOW_READ, "GET, HEAD", PARAM_LAST },
 	[CONTROL_TARGET_RATES] = { "/v1/rates", false, ALLOW_READ, "GET, HEAD", PARAM_SINCE | PARAM_SANDBOX },
@@ -137,6 +148,14 @@ static int control_target_read_label(struct control_target *target, const char *
 	struct control_label *label = &target->labels[target->label_count++];
 	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
 	snprintf(label->value, sizeof(label->value), "%s", equals + 1);
+	return 0;
+}
+
+static int control_target_read_wake(struct control_target *target, const char *value, struct problem *problem)
+{
+	if (strcmp(value, "asked") != 0)
+		return control_target_refuse(problem, "wake", value, "asked");
+	target->wake_asked = true;
 	return 0;
 }
 
@@ -251,7 +270,7 @@ static const struct {
 	{ "boot", PARAM_BOOT, control_target_read_boot },    { "sandbox", PARAM_SANDBOX, control_target_read_sandbox },
 	{ "dest", PARAM_DEST, control_target_read_dest },    { "port", PARAM_PORT, control_target_read_port },
 	{ "proto", PARAM_PROTO, control_target_read_proto }, { "to", PARAM_TO, control_target_read_to },
-	{ "last", PARAM_LAST, control_target_read_last },
+	{ "last", PARAM_LAST, control_target_read_last },    { "wake", PARAM_WAKE, control_target_read_wake },
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
@@ -359,6 +378,8 @@ static unsigned control_target_method_bit(enum http_method method)
 		return ALLOW_PATCH;
 	case HTTP_DELETE:
 		return ALLOW_DELETE;
+	case HTTP_POST:
+		return ALLOW_POST;
 	case HTTP_OTHER:
 		break;
 	}
@@ -404,5 +425,5 @@ const char *control_target_allow(const struct control_target *target)
 
 bool control_target_is_change(enum http_method method)
 {
-	return method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
+	return method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE || method == HTTP_POST;
 }

@@ -21,6 +21,7 @@ enum control_target_kind {
 	CONTROL_TARGET_DIAGNOSIS,   /* /v1/sandboxes/{id}/diagnosis */
 	CONTROL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
 	CONTROL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
+	CONTROL_TARGET_WAKE,        /* /v1/sandboxes/{id}/wake */
 	CONTROL_TARGET_EVENTS,      /* /v1/events */
 	CONTROL_TARGET_DOCTOR,      /* /v1/doctor */
 	CONTROL_TARGET_RATES,       /* /v1/rates */
@@ -51,6 +52,7 @@ struct control_target {
 	enum sandbox_state state;
 	struct control_label labels[CONTROL_TARGET_LABELS_MAX]; /* ?label=K=V, all of them must be there */
 	size_t label_count;
+	bool wake_asked; /* ?wake=asked: those that the manager was asked to resume */
 
 	bool has_wait; /* ?wait= */
 	enum sandbox_state wait;

@@ -82,6 +82,9 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	sandbox->paused = stored->paused;
 	sandbox->registered_ms = stored->registered_ms;
 	sandbox->last_activity_ms = stored->last_activity_ms;
+	sandbox->wake_asked_ms = stored->wake_asked_ms;
+	memcpy(sandbox->wake_by, stored->wake_by, sizeof(sandbox->wake_by));
+	sandbox->strict = stored->strict;
 	sandbox->mtu = stored->mtu;
 	sandbox->others = steal_ptr(&stored->others);
 	sandbox->netns_device = stored->netns_device;

@@ -48,11 +48,8 @@ static enum http_method http_head_read_method(const char *text, size_t length)
 	static const struct {
 		const char *name;
 		enum http_method method;
-	} known[] = { { "GET", HTTP_GET },
-		      { "HEAD", HTTP_HEAD },
-		      { "PUT", HTTP_PUT },
-		      { "PATCH", HTTP_PATCH },
-		      { "DELETE", HTTP_DELETE } };
+	} known[] = { { "GET", HTTP_GET },     { "HEAD", HTTP_HEAD }, { "PUT", HTTP_PUT },
+		      { "PATCH", HTTP_PATCH }, { "POST", HTTP_POST }, { "DELETE", HTTP_DELETE } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i].name) == length && !memcmp(known[i].name, text, length))

@@ -26,6 +26,7 @@ enum http_method {
 	HTTP_PUT,
 	HTTP_PATCH,
 	HTTP_DELETE,
+	HTTP_POST,
 	HTTP_OTHER, /* any other token: never allowed anywhere, 405 */
 };
 

@@ -36,6 +36,9 @@ bool registry_spec_field_is_given(const struct spec_field *field, const void *st
 {
 	if (field->flags & SPEC_HAS_GIVEN)
 		return registry_spec_field_flag(field, structure);
+	if (field->kind == SPEC_OBJECT)
+		return !field->members->is_none ||
+		       !field->members->is_none(registry_spec_field_value(field, structure));
 	if (field->kind == SPEC_NAME)
 		return *(const char *)registry_spec_field_value(field, structure) != '\0';
 	return field->kind != SPEC_PORT || *(const uint16_t *)registry_spec_field_value(field, structure);
@@ -62,6 +65,16 @@ void registry_spec_list_set(const struct spec_field *field, void *structure, voi
 {
 	memcpy(registry_spec_field_place(field, structure), &items, sizeof(items));
 	memcpy((char *)structure + field->count_offset, &count, sizeof(count));
+}
+
+enum wake_which registry_spec_which(const struct spec_field *field, const void *structure)
+{
+	return *(const enum wake_which *)((const char *)structure + field->which_offset);
+}
+
+void registry_spec_set_which(const struct spec_field *field, void *structure, enum wake_which which)
+{
+	*(enum wake_which *)((char *)structure + field->which_offset) = which;
 }
 
 const struct door_port *registry_spec_access(const struct spec_field *field, const void *structure, size_t *count)
@@ -181,11 +194,17 @@ static size_t registry_spec_field_size(const struct spec_field *field)
 	case SPEC_OBJECT:
 		return field->members->size;
 	case SPEC_LIST:
+	case SPEC_WAKE:
 		return sizeof(void *);
 	case SPEC_ACCESS:
 		return sizeof(struct door_port[DOOR_PORTS_MAX]);
 	}
 	return 0;
+}
+
+static bool registry_spec_field_has_items(const struct spec_field *field)
+{
+	return field->kind == SPEC_LIST || field->kind == SPEC_WAKE;
 }
 
 /* Compared member by member, for the bytes between them mean nothing. */
@@ -208,10 +227,10 @@ bool registry_spec_field_equal(const struct spec_field *field, const void *a, co
 {
 	const void *left = registry_spec_field_value(field, a), *right = registry_spec_field_value(field, b);
 
-	if (field->flags & SPEC_HAS_GIVEN) {
-		if (registry_spec_field_flag(field, a) != registry_spec_field_flag(field, b))
+	if (field->flags & SPEC_HAS_GIVEN || field->kind == SPEC_OBJECT) {
+		if (registry_spec_field_is_given(field, a) != registry_spec_field_is_given(field, b))
 			return false;
-		if (!registry_spec_field_flag(field, a))
+		if (!registry_spec_field_is_given(field, a))
 			return true;
 	}
 	switch (field->kind) {
@@ -228,6 +247,9 @@ bool registry_spec_field_equal(const struct spec_field *field, const void *a, co
 		return registry_spec_fields_equal(field->members, left, right);
 	case SPEC_LIST:
 		return registry_spec_list_equal(field, a, b);
+	case SPEC_WAKE:
+		return registry_spec_which(field, a) == registry_spec_which(field, b) &&
+		       registry_spec_list_equal(field, a, b);
 	case SPEC_ACCESS:
 		return registry_spec_access_equal(field, a, b);
 	}
@@ -248,7 +270,7 @@ void registry_spec_fields_clear(const struct spec_table *table, void *structure)
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
-		if (field->kind == SPEC_LIST)
+		if (registry_spec_field_has_items(field))
 			registry_spec_list_clear(field, structure);
 		else if (field->kind == SPEC_OBJECT)
 			registry_spec_fields_clear(field->members, registry_spec_field_place(field, structure));
@@ -261,7 +283,7 @@ static void registry_spec_fields_disown(const struct spec_table *table, void *st
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
-		if (field->kind == SPEC_LIST)
+		if (registry_spec_field_has_items(field))
 			registry_spec_list_set(field, structure, NULL, 0);
 		else if (field->kind == SPEC_OBJECT)
 			registry_spec_fields_disown(field->members, registry_spec_field_place(field, structure));
@@ -273,7 +295,7 @@ static int registry_spec_fields_copy_lists(const struct spec_table *table, void 
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
-		if (field->kind == SPEC_LIST && registry_spec_list_copy(field, copy, original) < 0)
+		if (registry_spec_field_has_items(field) && registry_spec_list_copy(field, copy, original) < 0)
 			return -1;
 		if (field->kind == SPEC_OBJECT &&
 		    registry_spec_fields_copy_lists(field->members, registry_spec_field_place(field, copy),

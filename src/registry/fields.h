@@ -28,6 +28,7 @@ enum spec_kind {
 	SPEC_TOKEN,  /* uint8_t[DOOR_TOKEN_SIZE], base64 in JSON, or null; has SPEC_HAS_GIVEN */
 	SPEC_OBJECT, /* a struct with a table of its own */
 	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; a size_t elsewhere has their number */
+	SPEC_WAKE,   /* a SPEC_LIST, or a word in JSON; an enum wake_which elsewhere says which */
 	SPEC_ACCESS, /* struct door_port[DOOR_PORTS_MAX], by rising port, an object in JSON; a size_t elsewhere has their number */
 };
 
@@ -47,6 +48,7 @@ enum spec_item {
 	SPEC_ITEM_RULE,      /* struct egress_rule */
 	SPEC_ITEM_LABEL,     /* struct label; the list is an object in JSON */
 	SPEC_ITEM_UNPUBLISH, /* struct spec_unpublish */
+	SPEC_ITEM_WAKE,      /* struct wake_port */
 };
 
 struct spec_items {
@@ -64,12 +66,13 @@ struct spec_field {
 	enum spec_kind kind;
 	unsigned flags;                   /* enum spec_flags, joined */
 	size_t offset;                    /* in the struct that the table is of, as the next two */
-	size_t count_offset;              /* SPEC_LIST, SPEC_ACCESS */
+	size_t count_offset;              /* SPEC_LIST, SPEC_WAKE, SPEC_ACCESS */
+	size_t which_offset;              /* SPEC_WAKE */
 	size_t given_offset;              /* SPEC_HAS_GIVEN */
 	uint64_t min, max;                /* SPEC_NUMBER, SPEC_LARGE */
 	const char *const *words;         /* SPEC_EITHER: two */
 	const struct spec_table *members; /* SPEC_OBJECT */
-	const struct spec_items *items;   /* SPEC_LIST */
+	const struct spec_items *items;   /* SPEC_LIST, SPEC_WAKE */
 };
 
 struct spec_table {
@@ -78,12 +81,14 @@ struct spec_table {
 	size_t size; /* of the struct, bytes */
 	void (*complete)(
 	    void *structure); /* called after reading: fills the fields that depend on others; may be NULL */
+	/* Whether STRUCTURE stands for none: null in JSON, and not given. NULL: it never does. */
+	bool (*is_none)(const void *structure);
 };
 
 /* The field NAME; NULL: there is none. */
 const struct spec_field *registry_spec_field_find(const struct spec_table *table, const char *name);
 
-/* Whether STRUCTURE has a value: not a port 0, nor a name "", nor a field that was not given. */
+/* Whether STRUCTURE has a value: not a port 0, nor a name "", nor a struct for none, nor a field that was not given. */
 bool registry_spec_field_is_given(const struct spec_field *field, const void *structure);
 
 /* Sets the bool of a field that has SPEC_HAS_GIVEN. */
@@ -96,6 +101,10 @@ const void *registry_spec_field_value(const struct spec_field *field, const void
 /* The items of a list, and their number. */
 const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
 void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
+
+/* What a list of SPEC_WAKE is about. */
+enum wake_which registry_spec_which(const struct spec_field *field, const void *structure);
+void registry_spec_set_which(const struct spec_field *field, void *structure, enum wake_which which);
 
 /* The ports of SPEC_ACCESS, and their number. */
 const struct door_port *registry_spec_access(const struct spec_field *field, const void *structure, size_t *count);
@@ -181,6 +190,14 @@ void registry_spec_field_swap(const struct spec_field *field, void *a, void *b);
 	{                                                                                                              \
 		.name = (name_), .kind = SPEC_LIST, .flags = (flags_), .items = (items_),                              \
 		.offset = offsetof(structure, member), .count_offset = SPEC_PLACE(structure, count_, size_t)           \
+	}
+
+#define SPEC_ROW_WAKE(name_, structure, which_, member, count_, items_, flags_)                                        \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_WAKE, .flags = (flags_), .items = (items_),                              \
+		.offset = SPEC_PLACE(structure, member, struct wake_port *),                                           \
+		.count_offset = SPEC_PLACE(structure, count_, size_t),                                                 \
+		.which_offset = SPEC_PLACE(structure, which_, enum wake_which)                                         \
 	}
 
 /* Ends a row: the bool that goes with SPEC_HAS_GIVEN. */

@@ -112,6 +112,7 @@ struct sandbox {
 	bool guest_answers;                 /* its ready_port accepted a connection since it was attached */
 	bool paused;                        /* the manager asked for it */
 	bool was_attached;                  /* carrier was there at least once */
+	bool strict;                        /* its flows were reset at the last resume, see fabric_resume() */
 	int64_t carrier_downs;    /* how often it was lost since the TAP was made, as last reported; -1: not known */
 	int64_t registered_ms;    /* wall clock */
 	int64_t last_activity_ms; /* wall clock; 0: none yet */
@@ -157,8 +158,21 @@ size_t registry_wake_ports(const struct sandbox *sandbox, struct wake_port *out,
 /* Whether a packet for the guest's PORT wakes SANDBOX while it is paused. */
 bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t port);
 
-/* Whether it is paused, and something would wake it: "asleep". */
+/* Whether SANDBOX can be woken now. 0, or -1 with PROBLEM: CONFLICT, it is not paused, or has no `wake`. */
+int registry_wake_check(const struct sandbox *sandbox, struct problem *problem);
+
+/* The manager was asked at NOW_MS of the wall clock to resume it, because of BY; the first of each pause counts. */
+void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by);
+
+/* A pause begins, or is over: nobody has asked. */
+void registry_wake_forget(struct sandbox *sandbox);
+
+/* How long it has had no traffic at NOW_MS of the wall clock: since its last, or since it was registered. */
+int64_t registry_sandbox_idle_ms(const struct sandbox *sandbox, int64_t now_ms);
+
+/* Whether it is paused, and something would wake it: "asleep"; and whether its manager was asked to resume it meanwhile. */
 bool registry_sandbox_is_asleep(const struct sandbox *sandbox);
+bool registry_sandbox_is_asked(const struct sandbox *sandbox);
 
 /*
  * registry_sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier",

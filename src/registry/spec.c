@@ -103,6 +103,21 @@ static const struct spec_items spec_label_items = {
 	.clear = registry_spec_clear_label,
 };
 
+static int registry_spec_compare_wake_ports(const void *left, const void *right)
+{
+	const struct wake_port *a = left, *b = right;
+
+	return a->port != b->port ? a->port - b->port : (int)a->proto - (int)b->proto;
+}
+
+static const struct spec_items spec_wake_items = {
+	.kind = SPEC_ITEM_WAKE,
+	.size = sizeof(struct wake_port),
+	.max = SPEC_WAKE_PORTS_MAX,
+	.any_order = true,
+	.compare = registry_spec_compare_wake_ports,
+};
+
 /* ---- The tables ---- */
 
 enum {
@@ -112,6 +127,8 @@ enum {
 	SPEC_BURST_MIN = 65536,
 	SPEC_MIN_AWAKE_MS = 5000,
 	SPEC_WAKE_TIMEOUT_MS = 60000,
+	SPEC_WAKE_TIMEOUT_MIN_MS = 1000,
+	SPEC_WAKE_MAX_MS = 3600 * 1000,
 	SPEC_BURSTS_PER_SECOND = 10,
 };
 
@@ -186,6 +203,31 @@ static const struct spec_field spec_door_fields[] = {
 };
 static const struct spec_table spec_door_table = { SPEC_TABLE_OF(spec_door_fields, struct door_policy) };
 
+static bool registry_spec_wake_is_none(const void *structure)
+{
+	return ((const struct spec_wake *)structure)->which == WAKE_NEVER;
+}
+
+/* Without ports, the published ones. */
+static void registry_spec_complete_wake(void *structure)
+{
+	struct spec_wake *wake = structure;
+
+	if (wake->which == WAKE_NEVER)
+		wake->which = WAKE_PUBLISHED;
+}
+
+static const struct spec_field spec_wake_fields[] = {
+	SPEC_ROW_WAKE("ports", struct spec_wake, which, ports, port_count, &spec_wake_items, 0),
+	SPEC_ROW_NUMBER("min_awake_ms", struct spec_wake, min_awake_ms, 0, SPEC_WAKE_MAX_MS, 0),
+	SPEC_ROW_NUMBER("timeout_ms", struct spec_wake, timeout_ms, SPEC_WAKE_TIMEOUT_MIN_MS, SPEC_WAKE_MAX_MS, 0),
+};
+static const struct spec_table spec_wake_table = {
+	SPEC_TABLE_OF(spec_wake_fields, struct spec_wake),
+	.complete = registry_spec_complete_wake,
+	.is_none = registry_spec_wake_is_none,
+};
+
 enum { SPEC_ALWAYS = SPEC_IN_PUT | SPEC_IN_PATCH | SPEC_SHOWN };
 
 /* In the order in which a sandbox shows them. */
@@ -201,6 +243,8 @@ static const struct spec_field spec_fields[] = {
 	SPEC_ROW_OBJECT("bandwidth", struct spec, bandwidth, &spec_bandwidth_table, SPEC_ALWAYS),
 	SPEC_ROW_OBJECT("limits", struct spec, limits, &spec_limits_table, SPEC_ALWAYS),
 	SPEC_ROW_OBJECT("door", struct spec, door, &spec_door_table, SPEC_ALWAYS),
+	SPEC_ROW_OBJECT("wake", struct spec, wake, &spec_wake_table, SPEC_ALWAYS),
+	SPEC_ROW_NUMBER("idle_report_ms", struct spec, idle_report_ms, 0, SPEC_DURATION_MAX_MS, SPEC_ALWAYS),
 };
 const struct spec_table spec_table = { SPEC_TABLE_OF(spec_fields, struct spec) };
 

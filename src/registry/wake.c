@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What wakes a sandbox. Of the published ports these are the guest's, each once, by whatever addresses clients come.
+ * What wakes a sandbox, and for how long nothing has. Of the published ports these are the guest's, each once, by whatever addresses clients come.
  */
+#include "registry/problem.h"
 #include "registry/registry.h"
+
+#include <stdio.h>
 
 static bool registry_wake_port_is_among(const struct wake_port *ports, size_t count, enum proto proto, uint16_t port)
 {
@@ -78,4 +81,42 @@ bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t
 bool registry_sandbox_is_asleep(const struct sandbox *sandbox)
 {
 	return sandbox->state == SANDBOX_PAUSED && sandbox->spec->wake.which != WAKE_NEVER;
+}
+
+bool registry_sandbox_is_asked(const struct sandbox *sandbox)
+{
+	return registry_sandbox_is_asleep(sandbox) && sandbox->wake_asked_ms;
+}
+
+int registry_wake_check(const struct sandbox *sandbox, struct problem *problem)
+{
+	if (sandbox->state != SANDBOX_PAUSED)
+		return registry_problem_set(problem, PROBLEM_CONFLICT, NULL,
+					    "sandbox %s is %s, and only a paused one can be woken", sandbox->id,
+					    registry_sandbox_state_name(sandbox->state));
+	if (sandbox->spec->wake.which == WAKE_NEVER)
+		return registry_problem_set(problem, PROBLEM_CONFLICT, "/wake",
+					    "sandbox %s has no \"wake\": its manager alone resumes it", sandbox->id);
+	return 0;
+}
+
+void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by)
+{
+	if (sandbox->wake_asked_ms)
+		return;
+	sandbox->wake_asked_ms = now_ms;
+	snprintf(sandbox->wake_by, sizeof(sandbox->wake_by), "%s", by);
+}
+
+void registry_wake_forget(struct sandbox *sandbox)
+{
+	sandbox->wake_asked_ms = 0;
+	sandbox->wake_by[0] = '\0';
+}
+
+int64_t registry_sandbox_idle_ms(const struct sandbox *sandbox, int64_t now_ms)
+{
+	int64_t since_ms = sandbox->last_activity_ms ? sandbox->last_activity_ms : sandbox->registered_ms;
+
+	return now_ms > since_ms ? now_ms - since_ms : 0; /* the clock may have been set back */
 }

@@ -106,6 +106,9 @@ struct stored {
 	struct stored_status status;
 	int64_t registered_ms;
 	int64_t last_activity_ms;
+	int64_t wake_asked_ms;
+	char wake_by[SANDBOX_WAKE_BY_SIZE];
+	bool strict;
 	unsigned mtu;
 	const struct config_layout *layout; /* of its slot; NULL: the file is of a weftd that wrote none */
 	char *others;                       /* owned: the members that this weftd does not know, as JSON; NULL: none */

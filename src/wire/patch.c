@@ -36,6 +36,21 @@ static int wire_read_patch_key(const struct wire_reader *reader, const struct wi
 	return wire_read_field(reader, place, value, field, patch->given);
 }
 
+static int wire_read_no_key(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			    void *context)
+{
+	(void)reader, (void)place, (void)value, (void)context;
+	return 1;
+}
+
+int wire_read_nothing(const json_t *body, struct problem *problem)
+{
+	struct wire_reader reader = { .problem = problem };
+	struct wire_place document = { 0 };
+
+	return wire_read_keys(&reader, &document, body, wire_read_no_key, NULL);
+}
+
 int wire_read_patch(const json_t *body, const struct config *config, struct spec_patch *patch, struct problem *problem)
 {
 	struct wire_reader reader = { .config = config, .problem = problem };

@@ -60,6 +60,9 @@ static int wire_read_list(const struct wire_reader *reader, const struct wire_pl
 	case SPEC_ITEM_UNPUBLISH:
 		array.read = wire_read_unpublish;
 		break;
+	case SPEC_ITEM_WAKE:
+		array.read = wire_read_wake_port;
+		break;
 	case SPEC_ITEM_LABEL:
 		result = wire_read_labels(reader, place, value, &labels, &count);
 		registry_spec_list_set(field, structure, labels, count);
@@ -91,9 +94,13 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 	case SPEC_TOKEN:
 		return wire_read_token(reader, place, value, field, structure);
 	case SPEC_OBJECT:
+		if (field->members->is_none && json_is_null(value))
+			return 0; /* as it is by default */
 		return wire_read_fields(reader, place, value, field->members, 0, target);
 	case SPEC_LIST:
 		return wire_read_list(reader, place, value, field, structure);
+	case SPEC_WAKE:
+		return wire_read_wake(reader, place, value, field, structure);
 	case SPEC_ACCESS:
 		return wire_read_access(reader, place, value, field, structure);
 	}

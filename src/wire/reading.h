@@ -21,12 +21,19 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 int wire_read_fields(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     const struct spec_table *table, unsigned in, void *structure);
 
-/* ITEM: struct spec_port, struct spec_unpublish, struct egress_rule. */
+/* ITEM: struct spec_port, struct spec_unpublish, struct egress_rule, struct wake_port. */
 int wire_read_published(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			void *item);
 int wire_read_unpublish(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			void *item);
 int wire_read_rule(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *item);
+
+int wire_read_wake_port(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			void *item);
+
+/* The ports that wake a sandbox, or a word for them: a field of STRUCTURE. */
+int wire_read_wake(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		   const struct spec_field *field, void *structure);
 
 /* *LABELS, NULL before, is allocated and sorted; set also on failure, when it has *LABEL_COUNT labels. */
 int wire_read_labels(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,

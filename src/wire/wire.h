@@ -31,6 +31,9 @@ struct spec *wire_read_stored_spec(const json_t *body, const struct config *conf
 /* The body of a PATCH. 0, or -1 with PROBLEM. registry_spec_patch_clear() afterwards, in both cases. */
 int wire_read_patch(const json_t *body, const struct config *config, struct spec_patch *patch, struct problem *problem);
 
+/* The body of a request that asks by its path alone: an object without members. 0, or -1 with PROBLEM. */
+int wire_read_nothing(const json_t *body, struct problem *problem);
+
 /* The specification as the body of a registration with all fields explicit, which is what the store keeps. */
 json_t *wire_write_spec(const struct spec *spec);
 

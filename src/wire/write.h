@@ -29,6 +29,9 @@ int wire_put_fields(json_t *object, const struct spec_table *table, unsigned in,
 
 const char *wire_via_name(enum via via);
 
+/* By enum wake_which; NULL for those that have no word. */
+extern const char *const wire_wake_names[WAKE_ANY + 1];
+
 /* By enum door_access. */
 enum { WIRE_ACCESSES = DOOR_ACCESS_CLOSED + 1 };
 extern const char *const wire_access_names[WIRE_ACCESSES];

@@ -125,9 +125,12 @@ static json_t *wire_write_place(const struct sandbox *sandbox, const struct conf
 /* The times and counters of the sandbox. */
 static json_t *wire_write_history(const struct sandbox *sandbox)
 {
-	return json_pack("{s:o, s:o, s:o}", "registered_at", wire_write_time(sandbox->registered_ms), "last_activity",
+	int64_t idle_ms = registry_sandbox_idle_ms(sandbox, clock_wall_ms());
+
+	return json_pack("{s:o, s:o, s:I, s:o}", "registered_at", wire_write_time(sandbox->registered_ms),
+			 "last_activity",
 			 sandbox->last_activity_ms ? wire_write_time(sandbox->last_activity_ms) : json_null(),
-			 "counters", wire_write_counters(&sandbox->counters));
+			 "idle_ms", (json_int_t)idle_ms, "counters", wire_write_counters(&sandbox->counters));
 }
 
 /* What only answers have: the member `host_label`, and the token where there is none. */
@@ -139,6 +142,19 @@ static int wire_complete_door(json_t *object, const struct sandbox *sandbox)
 	if (!sandbox->spec->door.has_token && json_object_set_new(door, "token_sha256", json_null()) < 0)
 		return -1;
 	return json_object_set_new(door, "host_label", label ? json_string(label) : json_null());
+}
+
+/* What only answers have: whether the manager was asked to resume it, when, and because of whom. */
+static int wire_complete_wake(json_t *object, const struct sandbox *sandbox)
+{
+	json_t *wake = json_object_get(object, "wake");
+	bool asked = registry_sandbox_is_asked(sandbox);
+
+	if (!json_is_object(wake))
+		return 0;
+	if (json_object_set_new(wake, "asked_at", asked ? wire_write_time(sandbox->wake_asked_ms) : json_null()) < 0)
+		return -1;
+	return json_object_set_new(wake, "by", asked ? wire_write_text(sandbox->wake_by) : json_null());
 }
 
 void wire_hide_token(json_t *sandbox)
@@ -155,7 +171,8 @@ json_t *wire_write_sandbox(const struct sandbox *sandbox, const struct config *c
 
 	if (object && history && json_object_set_new(object, "endpoints", wire_write_endpoints(sandbox)) == 0 &&
 	    wire_put_fields(object, &spec_table, SPEC_SHOWN, sandbox->spec) == 0 &&
-	    wire_complete_door(object, sandbox) == 0 && json_object_update(object, history) == 0) {
+	    wire_complete_door(object, sandbox) == 0 && wire_complete_wake(object, sandbox) == 0 &&
+	    json_object_update(object, history) == 0) {
 		json_decref(history);
 		return object;
 	}

@@ -103,6 +103,15 @@ static json_t *wire_write_labels(const struct label *labels, size_t count)
 	return object;
 }
 
+static json_t *wire_write_wake_port(const void *item)
+{
+	const struct wake_port *port = item;
+
+	if (port->proto == PROTO_TCP)
+		return json_integer(port->port);
+	return json_sprintf("%u/%s", port->port, addr_proto_name(port->proto));
+}
+
 static json_t *wire_write_list(const struct spec_field *field, const void *structure)
 {
 	size_t count, size = field->items->size;
@@ -113,12 +122,23 @@ static json_t *wire_write_list(const struct spec_field *field, const void *struc
 		return wire_write_array(items, count, size, wire_write_port);
 	case SPEC_ITEM_RULE:
 		return wire_write_array(items, count, size, wire_write_rule);
+	case SPEC_ITEM_WAKE:
+		return wire_write_array(items, count, size, wire_write_wake_port);
 	case SPEC_ITEM_LABEL:
 		return wire_write_labels(items, count);
 	case SPEC_ITEM_UNPUBLISH:
 		break; /* a command, which no document has */
 	}
 	return NULL;
+}
+
+const char *const wire_wake_names[] = { [WAKE_PUBLISHED] = "published", [WAKE_ANY] = "any" };
+
+static json_t *wire_write_wake(const struct spec_field *field, const void *structure)
+{
+	const char *word = wire_wake_names[registry_spec_which(field, structure)];
+
+	return word ? json_string(word) : wire_write_list(field, structure);
 }
 
 /* ---- The door ---- */
@@ -177,6 +197,8 @@ static json_t *wire_write_field(const struct spec_field *field, const void *stru
 		return wire_write_fields(field->members, value);
 	case SPEC_LIST:
 		return wire_write_list(field, structure);
+	case SPEC_WAKE:
+		return wire_write_wake(field, structure);
 	case SPEC_ACCESS:
 		return wire_write_access(field, structure);
 	}

@@ -34,6 +34,8 @@ static const char *kind_name(enum spec_kind kind)
 		return "object";
 	case SPEC_LIST:
 		return "list";
+	case SPEC_WAKE:
+		return "wake";
 	case SPEC_ACCESS:
 		return "access";
 	}
@@ -51,6 +53,8 @@ static const char *item_name(enum spec_item item)
 		return "label";
 	case SPEC_ITEM_UNPUBLISH:
 		return "unpublish";
+	case SPEC_ITEM_WAKE:
+		return "wake";
 	}
 	return "unknown";
 }
@@ -87,7 +91,8 @@ static json_t *describe(const struct spec_field *field)
 		      "put", (field->flags & SPEC_IN_PUT) != 0, "patch", (field->flags & SPEC_IN_PATCH) != 0, "shown",
 		      (field->flags & SPEC_SHOWN) != 0, "required", (field->flags & SPEC_REQUIRED) != 0, "taken",
 		      (field->flags & SPEC_TAKEN) != 0, "nullable",
-		      field->kind == SPEC_PORT || field->kind == SPEC_NAME || field->flags & SPEC_HAS_GIVEN);
+		      field->kind == SPEC_PORT || field->kind == SPEC_NAME || field->flags & SPEC_HAS_GIVEN ||
+			  (field->kind == SPEC_OBJECT && field->members->is_none));
 
 	if (field->kind == SPEC_NUMBER || field->kind == SPEC_LARGE)
 		json_object_update_new(
@@ -104,6 +109,9 @@ static json_t *describe(const struct spec_field *field)
 		json_object_set_new(json, "words", json_pack("[s, s]", field->words[0], field->words[1]));
 	if (field->kind == SPEC_OBJECT)
 		json_object_set_new(json, "members", describe_table(field->members));
+	if (field->kind == SPEC_WAKE)
+		json_object_update_new(json, json_pack("{s:I, s:[s, s]}", "max", (json_int_t)field->items->max, "words",
+						       wire_wake_names[WAKE_PUBLISHED], wire_wake_names[WAKE_ANY]));
 	if (field->kind == SPEC_LIST)
 		json_object_update_new(json, json_pack("{s:s, s:I, s:o}", "items", item_name(field->items->kind), "max",
 						       (json_int_t)field->items->max, "members",

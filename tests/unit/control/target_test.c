@@ -47,6 +47,15 @@ START_TEST(each_path_leads_to_its_route)
 }
 END_TEST
 
+START_TEST(a_sandbox_is_woken_by_post)
+{
+	ck_assert_int_eq(parsed(HTTP_POST, "/v1/sandboxes/a1/wake"), 0);
+	ck_assert_int_eq(route.kind, CONTROL_TARGET_WAKE);
+	ck_assert_str_eq(route.id, "a1");
+	ck_assert(control_target_is_change(HTTP_POST));
+}
+END_TEST
+
 START_TEST(any_other_path_is_not_found)
 {
 	static const char *const unknown[] = { "",
@@ -106,6 +115,10 @@ START_TEST(a_method_that_the_path_lacks_is_told_with_those_it_has)
 	ck_assert_str_eq(control_target_allow(&route), "GET, HEAD");
 	ck_assert_int_eq(parsed(HTTP_OTHER, "/v1/sandboxes/a1"), -1);
 	ck_assert_str_eq(control_target_allow(&route), "GET, HEAD, PUT, PATCH, DELETE");
+	ck_assert_int_eq(parsed(HTTP_POST, "/v1/sandboxes/a1"), -1);
+	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/wake"), -1);
+	ck_assert_str_eq(control_target_allow(&route), "POST");
 	ck_assert_int_eq(parsed(HTTP_HEAD, "/v1/events"), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
 }
@@ -120,6 +133,11 @@ START_TEST(query_parameters_are_read)
 	ck_assert_str_eq(route.labels[0].value, "b=c");
 	ck_assert_str_eq(route.labels[1].key, "k 1");
 	ck_assert_str_eq(route.labels[1].value, "A&");
+
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes"), 0);
+	ck_assert(!route.wake_asked);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes?wake=asked&state=paused"), 0);
+	ck_assert(route.wake_asked && route.has_state);
 
 	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1?wait=paused"), 0);
 	ck_assert(route.has_wait && route.wait == SANDBOX_PAUSED && route.timeout_s == 30);
@@ -161,6 +179,11 @@ static const struct {
 	{ HTTP_GET, "/v1/sandboxes?state=%", "state" },
 	{ HTTP_GET, "/v1/sandboxes?state=re%00dy", "state" },
 	{ HTTP_GET, "/v1/sandboxes?label==b", "label" },
+	{ HTTP_GET, "/v1/sandboxes?wake=", "wake" },
+	{ HTTP_GET, "/v1/sandboxes?wake=true", "wake" },
+	{ HTTP_GET, "/v1/sandboxes?wake=asked&wake=asked", "wake" },
+	{ HTTP_GET, "/v1/sandboxes/a1?wake=asked", "wake" },
+	{ HTTP_POST, "/v1/sandboxes/a1/wake?drain=1", "drain" },
 	{ HTTP_GET, "/v1/sandboxes/a1?wait=draining", "wait" },
 	{ HTTP_GET, "/v1/sandboxes/a1?wait=ready&timeout=1.5", "timeout" },
 	{ HTTP_GET, "/v1/sandboxes/a1?timeout=1", "timeout" },
@@ -201,6 +224,7 @@ int main(void)
 {
 	TCase *targets = tcase_create("targets");
 	tcase_add_loop_test(targets, each_path_leads_to_its_route, 0, sizeof(paths) / sizeof(paths[0]));
+	tcase_add_test(targets, a_sandbox_is_woken_by_post);
 	tcase_add_test(targets, any_other_path_is_not_found);
 	tcase_add_test(targets, a_bad_id_is_blamed_before_anything_behind_it);
 	tcase_add_test(targets, a_method_that_the_path_lacks_is_told_with_those_it_has);

@@ -66,6 +66,8 @@ START_TEST(any_other_method_is_told_apart)
 {
 	ck_assert_int_eq(judged("BREW / HTTP/1.1\r\nHost: x\r\n\r\n"), HEAD_COMPLETE);
 	ck_assert_int_eq(head.method, HTTP_OTHER);
+	ck_assert_int_eq(judged("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), HEAD_COMPLETE);
+	ck_assert_int_eq(head.method, HTTP_POST);
 	ck_assert_int_eq(judged("get / HTTP/1.1\r\nHost: x\r\n\r\n"), HEAD_COMPLETE);
 	ck_assert_int_eq(head.method, HTTP_OTHER);
 }

@@ -57,6 +57,9 @@ START_TEST(what_is_saved_is_loaded_again)
 	a->paused = true;
 	a->mtu = 1400;
 	a->last_activity_ms = 1234567890123;
+	a->wake_asked_ms = 1234567890124;
+	strcpy(a->wake_by, "api");
+	a->strict = true;
 	save(a);
 	load();
 	ck_assert_uint_eq(contents.count, 1);
@@ -78,6 +81,9 @@ START_TEST(what_is_saved_is_loaded_again)
 	ck_assert(stored->paused && !stored->draining);
 	ck_assert_int_eq(stored->registered_ms, a->registered_ms);
 	ck_assert_int_eq(stored->last_activity_ms, 1234567890123);
+	ck_assert_int_eq(stored->wake_asked_ms, 1234567890124);
+	ck_assert_str_eq(stored->wake_by, "api");
+	ck_assert(stored->strict);
 	ck_assert_uint_eq(stored->mtu, 1400);
 	ck_assert_uint_eq(stored->base.bytes_to_guest, 1);
 	ck_assert_uint_eq(stored->base.packets_from_guest, 4);
