@@ -74,7 +74,7 @@ var schemas = []struct {
 	value any
 }{
 	{"Registration", Registration{}}, {"TapOwner", TAPOwner{}}, {"Egress", Egress{}}, {"Bandwidth", Bandwidth{}}, {"Rate", Rate{}},
-	{"Limits", Limits{}}, {"Door", Door{}}, {"SandboxDoor", SandboxDoor{}}, {"DoorStatus", DoorStatus{}}, {"Sandbox", Sandbox{}}, {"Guest", Guest{}}, {"Endpoint", Endpoint{}}, {"Counters", Counters{}},
+	{"Limits", Limits{}}, {"Door", Door{}}, {"SandboxDoor", SandboxDoor{}}, {"Wake", Wake{}}, {"SandboxWake", SandboxWake{}}, {"DoorStatus", DoorStatus{}}, {"Sandbox", Sandbox{}}, {"Guest", Guest{}}, {"Endpoint", Endpoint{}}, {"Counters", Counters{}},
 	{"Diagnosis", Diagnosis{}}, {"Hop", Hop{}}, {"Connection", Connection{}}, {"Event", Event{}}, {"Event/properties/by", RouteHolder{}},
 	{"Status", Status{}}, {"Status/properties/pool", PoolStatus{}}, {"NotOpen", NotOpen{}}, {"Uses", Uses{}}, {"Layout", Layout{}},
 	{"Handover", Handover{}}, {"Catalog", Catalog{}}, {"Findings", Findings{}}, {"Findings/properties/findings/items", Finding{}}, {"Rates", Rates{}},
@@ -103,7 +103,7 @@ func TestAPatchHasTheMembersOfTheDocument(t *testing.T) {
 	d := readDocument(t)
 	text, err := json.Marshal(Patch{
 		Name: Ptr(""), Publish: []Port{{}}, Unpublish: []string{""}, Default: DefaultTake, Paused: Ptr(true), Flows: FlowsKeep,
-		Egress: &Egress{}, Bandwidth: &Bandwidth{}, Limits: &Limits{}, Door: &Door{}, Labels: map[string]string{},
+		Egress: &Egress{}, Bandwidth: &Bandwidth{}, Limits: &Limits{}, Door: &Door{}, Wake: &Wake{}, IdleReportMS: Ptr(int64(0)), Labels: map[string]string{},
 	})
 	members := map[string]any{}
 	if err != nil || json.Unmarshal(text, &members) != nil {
@@ -221,8 +221,8 @@ var operations = map[string]struct {
 	method     string
 	parameters string
 }{
-	"listSandboxes": {"List", "label state"}, "registerSandbox": {"Register", ""}, "getSandbox": {"Get", "timeout wait"},
-	"patchSandbox": {"Patch", ""}, "unregisterSandbox": {"Unregister", "drain"}, "diagnoseSandbox": {"Diagnose", "last to"},
+	"listSandboxes": {"List", "label state wake"}, "registerSandbox": {"Register", ""}, "getSandbox": {"Get", "timeout wait"},
+	"wakeSandbox": {"Wake", ""}, "patchSandbox": {"Patch", ""}, "unregisterSandbox": {"Unregister", "drain"}, "diagnoseSandbox": {"Diagnose", "last to"},
 	"listConnections": {"Connections", ""}, "reach": {"Reach", "dest port proto"}, "streamEvents": {"Events", "boot sandbox since"},
 	"examineHost": {"Doctor", "last"}, "getRates": {"Rates", "sandbox since"}, "getStatus": {"Status", ""}, "getHealth": {"Health", ""},
 	"getMetrics": {"Metrics", ""},

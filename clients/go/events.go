@@ -28,6 +28,8 @@ const (
 	EventUnpublished  EventType = "unpublished"
 	EventDefault      EventType = "default"  // Default, TakenFrom, TakenBy
 	EventDoor         EventType = "door"     // Public, Token, Ports
+	EventWake         EventType = "wake"     // Source, DestPort, Proto, Via, Attempt: somebody wants it, resume it
+	EventIdle         EventType = "idle"     // IdleMS: it has had no traffic for that long
 	EventDenied       EventType = "denied"   // Rule, Proto, Destination, Port
 	EventRepair       EventType = "repair"   // What, OK, Error, By
 	EventHost         EventType = "host"     // Check, Status, Detail
@@ -71,6 +73,13 @@ type Event struct {
 	Public bool                  `json:"public"` // EventDoor: as in the sandbox
 	Token  bool                  `json:"token"`  // whether there is one
 	Ports  map[string]DoorAccess `json:"ports"`
+
+	Source   string `json:"source"`    // EventWake: whose packet, connection or request it was; "": not known
+	DestPort int    `json:"dest_port"` // of the guest; 0: Wake was called
+	Via      string `json:"via"`       // "kernel", "forwarder", "front-door" or "api"
+	Attempt  int    `json:"attempt"`   // one more each time that the manager is asked again
+
+	IdleMS int64 `json:"idle_ms"` // EventIdle
 
 	Rule        string `json:"rule"` // EventDenied
 	Destination string `json:"destination"`

@@ -17,16 +17,19 @@ func Ptr[T any](value T) *T { return &value }
 
 // A Registration is what Register asks for. The zero value is a sandbox with weftd's defaults.
 type Registration struct {
-	Name      string            `json:"name,omitempty"` // means the sandbox wherever its id does; "": none
-	Ports     []Port            `json:"ports,omitempty"`
-	Default   bool              `json:"default,omitempty"`    // the default endpoint leads here; one sandbox at most
-	ReadyPort int               `json:"ready_port,omitempty"` // the sandbox is ready when the guest accepts here; 0: at once
-	TAPOwner  *TAPOwner         `json:"tap_owner,omitempty"`
-	Egress    *Egress           `json:"egress,omitempty"`
-	Bandwidth *Bandwidth        `json:"bandwidth,omitempty"`
-	Limits    *Limits           `json:"limits,omitempty"`
-	Door      *Door             `json:"door,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
+	Name      string     `json:"name,omitempty"` // means the sandbox wherever its id does; "": none
+	Ports     []Port     `json:"ports,omitempty"`
+	Default   bool       `json:"default,omitempty"`    // the default endpoint leads here; one sandbox at most
+	ReadyPort int        `json:"ready_port,omitempty"` // the sandbox is ready when the guest accepts here; 0: at once
+	TAPOwner  *TAPOwner  `json:"tap_owner,omitempty"`
+	Egress    *Egress    `json:"egress,omitempty"`
+	Bandwidth *Bandwidth `json:"bandwidth,omitempty"`
+	Limits    *Limits    `json:"limits,omitempty"`
+	Door      *Door      `json:"door,omitempty"`
+	Wake      *Wake      `json:"wake,omitempty"` // nil: nothing wakes it
+	// IdleReportMS is for how long there must be no traffic until an EventIdle says so; 0: never.
+	IdleReportMS int64             `json:"idle_report_ms,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
 }
 
 // A Port is a port of the guest that clients on the host reach.
@@ -242,6 +245,67 @@ func TokenSHA256(token string) string {
 	return base64.StdEncoding.EncodeToString(hash[:])
 }
 
+// A Wake says what wakes a sandbox while it is paused: an EventWake, and a call of the program that weftd is configured to tell, ask for
+// its resumption. The zero value is for the published ports.
+type Wake struct {
+	Ports      WakePorts `json:"ports,omitempty"`        // of the guest; none: those that are published
+	MinAwakeMS *int64    `json:"min_awake_ms,omitempty"` // after a pause, and after a resume, in which nothing wakes it; nil: five seconds
+	TimeoutMS  int64     `json:"timeout_ms,omitempty"`   // for which a client is held; as often the manager is asked again; 0: a minute
+	// Never is for a Patch: nothing wakes the sandbox any more.
+	Never bool `json:"-"`
+}
+
+// MarshalJSON writes null where nothing is to wake the sandbox.
+func (w Wake) MarshalJSON() ([]byte, error) {
+	if w.Never {
+		return []byte("null"), nil
+	}
+	type plain Wake
+	return json.Marshal(plain(w))
+}
+
+// WakePorts are ports whose first packet wakes a sandbox: "8080" of TCP, "5353/udp", or one of the words alone.
+type WakePorts []string
+
+// Words that stand alone in WakePorts.
+const (
+	WakePublished = "published"
+	WakeAny       = "any"
+)
+
+// MarshalJSON writes a list, or the word.
+func (p WakePorts) MarshalJSON() ([]byte, error) {
+	if len(p) == 1 && (p[0] == WakePublished || p[0] == WakeAny) {
+		return json.Marshal(p[0])
+	}
+	return json.Marshal([]string(p))
+}
+
+// UnmarshalJSON reads either.
+func (p *WakePorts) UnmarshalJSON(text []byte) error {
+	var word string
+	if json.Unmarshal(text, &word) == nil {
+		*p = WakePorts{word}
+		return nil
+	}
+	var ports []any
+	if err := json.Unmarshal(text, &ports); err != nil {
+		return err
+	}
+	*p = make(WakePorts, len(ports))
+	for i, port := range ports {
+		switch port := port.(type) {
+		case string:
+			(*p)[i] = port
+		case float64:
+			(*p)[i] = strconv.Itoa(int(port))
+		default:
+			return fmt.Errorf("weft: %v is no port that wakes a sandbox", port)
+		}
+	}
+	return nil
+}
+
 // A Patch changes a sandbox, all or nothing. What is not given stays. An object that is given replaces the stored one whole: an Egress
 // without Allow allows nothing besides.
 type Patch struct {
@@ -256,7 +320,10 @@ type Patch struct {
 	Bandwidth *Bandwidth
 	Limits    *Limits
 	Door      *Door
-	Labels    map[string]string // nil: they stay; empty: there are none any more
+	Wake      *Wake // &Wake{Never: true}: nothing wakes it any more
+	// IdleReportMS is as in a Registration; Ptr(int64(0)): never.
+	IdleReportMS *int64
+	Labels       map[string]string // nil: they stay; empty: there are none any more
 }
 
 // A DefaultChange says what becomes of the default endpoint; "": nothing.
@@ -328,6 +395,12 @@ func (p Patch) MarshalJSON() ([]byte, error) {
 	}
 	if p.Door != nil {
 		body["door"] = p.Door
+	}
+	if p.Wake != nil {
+		body["wake"] = p.Wake
+	}
+	if p.IdleReportMS != nil {
+		body["idle_report_ms"] = *p.IdleReportMS
 	}
 	if p.Labels != nil {
 		body["labels"] = p.Labels

@@ -31,6 +31,10 @@ func TestRequestsAreWhatTheAPIHas(t *testing.T) {
 		{Door{}, `{}`},
 		{Door{Public: Ptr(false), TokenSHA256: TokenSHA256("secret"), Ports: map[string]DoorAccess{"80": DoorToken}},
 			`{"public":false,"token_sha256":"K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=","ports":{"80":"token"}}`},
+		{Wake{}, `{}`},
+		{Wake{Ports: WakePorts{WakeAny}, MinAwakeMS: Ptr(int64(0)), TimeoutMS: 1000}, `{"ports":"any","min_awake_ms":0,"timeout_ms":1000}`},
+		{Registration{Wake: &Wake{Ports: WakePorts{"8080", "5353/udp"}}, IdleReportMS: 5}, `{"wake":{"ports":["8080","5353/udp"]},"idle_report_ms":5}`},
+		{Patch{Wake: &Wake{Never: true}, IdleReportMS: Ptr(int64(0))}, `{"idle_report_ms":0,"wake":null}`},
 		{Patch{}, `{}`},
 		{Patch{Name: Ptr(""), Labels: map[string]string{}, Egress: &Egress{}}, `{"egress":{},"labels":{},"name":""}`},
 		{Patch{Publish: []Port{{GuestPort: 80}}, Unpublish: []string{"81", "53/udp", "127.0.0.1:82"}},
@@ -67,6 +71,23 @@ func TestPortsAndRulesAreReadInEachForm(t *testing.T) {
 	for _, wrong := range []string{`[[]]`, `[{"cidr": 1}]`, `[{"cidr": "a", "ports": ["x"]}]`} {
 		if json.Unmarshal([]byte(wrong), &rules) == nil {
 			t.Errorf("%s is read as %+v", wrong, rules)
+		}
+	}
+}
+
+func TestPortsThatWakeAreReadInEachForm(t *testing.T) {
+	for text, wanted := range map[string]WakePorts{
+		`[8080, "5353/udp"]`: {"8080", "5353/udp"}, `"published"`: {WakePublished}, `"any"`: {WakeAny},
+	} {
+		var ports WakePorts
+		if err := json.Unmarshal([]byte(text), &ports); err != nil || !reflect.DeepEqual(ports, wanted) {
+			t.Errorf("%s: %v %v", text, ports, err)
+		}
+	}
+	for _, wrong := range []string{`8080`, `{}`, `[null]`, `[[]]`} {
+		var ports WakePorts
+		if json.Unmarshal([]byte(wrong), &ports) == nil {
+			t.Errorf("%s is read as %v", wrong, ports)
 		}
 	}
 }

@@ -43,8 +43,11 @@ type Sandbox struct {
 	Bandwidth    Bandwidth         `json:"bandwidth"`
 	Limits       Limits            `json:"limits"`
 	Door         SandboxDoor       `json:"door"`
+	Wake         *SandboxWake      `json:"wake"`           // nil: nothing wakes it
+	IdleReportMS int64             `json:"idle_report_ms"` // 0: never
 	RegisteredAt time.Time         `json:"registered_at"`
 	LastActivity *time.Time        `json:"last_activity"`
+	IdleMS       int64             `json:"idle_ms"` // without traffic on either path
 	Counters     Counters          `json:"counters"`
 	Adopting     bool              `json:"adopting"` // weftd still takes over what a former run left
 	// Created says whether Register made it; false: it was registered exactly so before, which an attempt of the same call may have
@@ -68,6 +71,15 @@ type SandboxDoor struct {
 	TokenSHA256 string                `json:"token_sha256"` // "": there is no token, or weftd was asked over TCP
 	Ports       map[string]DoorAccess `json:"ports"`
 	HostLabel   string                `json:"host_label"` // what leads here in a host name, PORT-LABEL.DOMAIN; "": nothing can
+}
+
+// A SandboxWake says what wakes a sandbox while it is paused, and whether its manager was asked to resume it.
+type SandboxWake struct {
+	Ports      WakePorts  `json:"ports"`
+	MinAwakeMS int64      `json:"min_awake_ms"`
+	TimeoutMS  int64      `json:"timeout_ms"`
+	AskedAt    *time.Time `json:"asked_at"` // nil: it is not paused, or nobody wants it
+	By         string     `json:"by"`       // who wanted it first, for people; "": nobody
 }
 
 // A Guest is what the VM has to know.

@@ -24,6 +24,8 @@ const longestWait = 300
 type ListOptions struct {
 	State  State             // "": all
 	Labels map[string]string // those alone that have all of them
+	// WakeAsked is for a manager that was away: those alone that are paused, and that it was asked to resume.
+	WakeAsked bool
 }
 
 // List returns sandboxes by slot.
@@ -34,6 +36,9 @@ func (c *Client) List(ctx context.Context, options ListOptions) ([]Sandbox, erro
 	}
 	for key, value := range options.Labels {
 		query.Add("label", key+"="+value)
+	}
+	if options.WakeAsked {
+		query.Set("wake", "asked")
 	}
 	var answer struct {
 		Sandboxes []Sandbox `json:"sandboxes"`
@@ -104,6 +109,17 @@ func (c *Client) Patch(ctx context.Context, id string, patch Patch) (*Sandbox, e
 	_, err := c.do(ctx, &call{
 		method: http.MethodPatch, path: sandboxPath(id, ""), body: patch, once: !patch.repeatable(), accept: into(sandbox),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return sandbox, nil
+}
+
+// Wake asks a sandbox's manager to resume it, as a packet for it would, and returns at once; Wait then says when it is ready.
+// ErrConflict: it is not paused, or has no Wake.
+func (c *Client) Wake(ctx context.Context, id string) (*Sandbox, error) {
+	sandbox := &Sandbox{}
+	_, err := c.do(ctx, &call{method: http.MethodPost, path: sandboxPath(id, "/wake"), accept: into(sandbox)})
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,17 @@ class Answers(Case):
             client.patch("a1", Patch(name="", default="take"))
             self.assertEqual([json.loads(body) for _, _, body in server.requests], [wanted, {"name": "", "default": "take"}])
 
+    def test_what_wakes_a_sandbox_is_sent_and_read(self):
+        shown = {"ports": [8080, "5353/udp"], "min_awake_ms": 0, "timeout_ms": 1000, "asked_at": "2026-01-14T09:37:00Z", "by": "api"}
+        for client, server in self.both(answer(200, sandbox()), answer(200, sandbox()), answer(202, sandbox(wake=shown, idle_ms=7))):
+            self.assertIsNone(client.patch("a1", Patch(wake=weft.Wake(["5353/udp"], min_awake_ms=0))).wake)
+            client.patch("a1", Patch(wake=weft.NEVER))
+            read = client.wake("a1")
+            sent = [json.loads(body) for _, _, body in server.requests[:2]]
+            self.assertEqual(sent, [{"wake": {"ports": ["5353/udp"], "min_awake_ms": 0}}, {"wake": None}])
+            self.assertEqual(server.requests[2], ("POST", "/v1/sandboxes/a1/wake", ""))
+            self.assertEqual((read.wake.ports, read.wake.asked_at.year, read.idle_ms), ([8080, "5353/udp"], 2026, 7))
+
     def test_a_refusal_is_an_error_of_its_status(self):
         for status, kind in ((400, weft.BadRequest), (403, weft.Forbidden), (404, weft.NotFound), (408, weft.WaitTimeout), (409, weft.Conflict),
                              (410, weft.Gone), (413, weft.TooLarge), (429, weft.Unavailable), (500, weft.Problem), (503, weft.Unavailable)):  # fmt: skip

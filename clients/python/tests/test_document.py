@@ -24,6 +24,7 @@ CALLS = {
     "registerSandbox": ("register", {}),
     "getSandbox": ("wait", {"wait": "state"}),
     "patchSandbox": ("patch", {}),
+    "wakeSandbox": ("wake", {}),
     "unregisterSandbox": ("unregister", {}),
     "diagnoseSandbox": ("diagnose", {"to": "destination"}),
     "listConnections": ("connections", {}),
@@ -45,8 +46,9 @@ OBJECTS = {
 NO_OBJECTS = {"Problem"}  # weft.Problem, an exception
 # Members that came with a later version of the API, whose weftd may be older.
 LATER = {("Status", "api"), ("Status", "door"), ("Status", "catalog"), ("Sandbox", "door"), ("Connection", "direction"), ("Connection", "path"),
-         ("Endpoint", "path"), ("Endpoint", "path_reason"), ("Status", "loopback")}  # fmt: skip
-SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits", "Door"}
+         ("Endpoint", "path"), ("Endpoint", "path_reason"), ("Status", "loopback"),
+         ("Sandbox", "wake"), ("Sandbox", "idle_report_ms"), ("Sandbox", "idle_ms")}  # fmt: skip
+SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits", "Door", "Wake"}
 
 
 @unittest.skipIf(yaml is None or not os.path.exists(DOCUMENT), "needs python3-yaml, and the whole source of weft")
@@ -93,9 +95,10 @@ class Document(unittest.TestCase):
     def test_calls_go_where_the_document_has_them(self):
         options = weft.client.Options("/nonexistent", 1, 0)
         made = {
-            "listSandboxes": _calls.list_sandboxes(options, None, None), "registerSandbox": _calls.register(options, "{id}", None),
+            "listSandboxes": _calls.list_sandboxes(options, None, None, None), "registerSandbox": _calls.register(options, "{id}", None),
             "getSandbox": _calls.get(options, "{id}"), "patchSandbox": _calls.change(options, "{id}", weft.Patch()),
             "unregisterSandbox": _calls.unregister(options, "{id}", None), "diagnoseSandbox": _calls.diagnose(options, "{id}", None, False),
+            "wakeSandbox": _calls.wake(options, "{id}"),
             "listConnections": _calls.connections(options, "{id}"), "reach": _calls.reach(options, "{id}", "192.0.2.1", None, None),
             "streamEvents": weft.client.Follower(options, None, None).steps(), "examineHost": _calls.doctor(options, False),
             "getRates": _calls.rates(options, None, None), "getStatus": _calls.status(options), "getHealth": _calls.health(options),

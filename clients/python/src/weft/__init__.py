@@ -36,6 +36,7 @@ from .errors import (
     WeftError,
 )
 from .model import (
+    NEVER,
     Bandwidth,
     Catalog,
     Connection,
@@ -67,9 +68,11 @@ from .model import (
     Sandbox,
     SandboxDoor,
     SandboxRates,
+    SandboxWake,
     Status,
     TapOwner,
     Uses,
+    Wake,
     token_sha256,
 )
 
@@ -104,6 +107,7 @@ __all__ = [
     "Hop",
     "Layout",
     "Limits",
+    "NEVER",
     "NotFound",
     "LoopbackStatus",
     "NotOpen",
@@ -120,6 +124,7 @@ __all__ = [
     "Sandbox",
     "SandboxDoor",
     "SandboxRates",
+    "SandboxWake",
     "Status",
     "TapOwner",
     "TimedOut",
@@ -129,6 +134,7 @@ __all__ = [
     "Uses",
     "VersionMismatch",
     "WaitTimeout",
+    "Wake",
     "WeftError",
     "__version__",
     "token_sha256",

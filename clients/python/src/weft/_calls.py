@@ -55,8 +55,10 @@ def _get_list(options: Options, kind: Type[T], member: str, path: str, query: Qu
     return [decode(kind, item, f"/{member}/{i}") for i, item in enumerate(items)]
 
 
-def list_sandboxes(options: Options, state: Optional[State], labels: Optional[Mapping[str, str]]) -> Steps[List[Sandbox]]:
-    query: List[Tuple[str, Union[str, int, None]]] = [("state", state)]
+def list_sandboxes(
+    options: Options, state: Optional[State], labels: Optional[Mapping[str, str]], wake: Optional[str]
+) -> Steps[List[Sandbox]]:
+    query: List[Tuple[str, Union[str, int, None]]] = [("state", state), ("wake", wake)]
     query += [("label", f"{key}={value}") for key, value in (labels or {}).items()]
     return _get_list(options, Sandbox, "sandboxes", "/v1/sandboxes", query)
 
@@ -98,6 +100,11 @@ def is_repeatable(patch: Patch) -> bool:
 def change(options: Options, sandbox: str, patch: Patch) -> Steps[Sandbox]:
     call = Call("PATCH", _sandbox_path(sandbox), encode(patch), repeatable=is_repeatable(patch))
     response = yield from _ask(options, call)
+    return decode(Sandbox, response.json())
+
+
+def wake(options: Options, sandbox: str) -> Steps[Sandbox]:
+    response = yield from _ask(options, Call("POST", _sandbox_path(sandbox, "/wake")))
     return decode(Sandbox, response.json())
 
 

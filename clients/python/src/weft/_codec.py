@@ -22,8 +22,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])
 
 
 def encode(value: object) -> object:
-    """VALUE as JSON's types. Members of dataclasses that are None are left out."""
+    """VALUE as JSON's types. Members of dataclasses that are None are left out; one with an attribute `json` is that."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "json"):
+            return value.json
         members = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {name.rstrip("_"): encode(member) for name, member in members.items() if member is not None}
     if isinstance(value, Mapping):

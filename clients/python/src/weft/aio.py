@@ -7,7 +7,7 @@ import asyncio
 import socket
 import time
 from types import TracebackType
-from typing import AsyncGenerator, AsyncIterator, Awaitable, List, Mapping, Optional, Type, TypeVar, Union
+from typing import AsyncGenerator, AsyncIterator, Awaitable, List, Literal, Mapping, Optional, Type, TypeVar, Union
 
 from . import _calls
 from ._exchange import Close, Connect, Options, Receive, Send, Step, Steps
@@ -162,9 +162,11 @@ class AsyncClient:
         """As weft.Client's."""
         self._options = Options(socket, timeout, patience)
 
-    async def list(self, *, state: Optional[State] = None, labels: Optional[Mapping[str, str]] = None) -> List[Sandbox]:
+    async def list(
+        self, *, state: Optional[State] = None, labels: Optional[Mapping[str, str]] = None, wake: Optional[Literal["asked"]] = None
+    ) -> List[Sandbox]:
         """As weft.Client.list()."""
-        return await _perform(self._options, _calls.list_sandboxes(self._options, state, labels))
+        return await _perform(self._options, _calls.list_sandboxes(self._options, state, labels, wake))
 
     async def register(self, id: str, registration: Optional[Registration] = None) -> Sandbox:
         """As weft.Client.register()."""
@@ -181,6 +183,10 @@ class AsyncClient:
     async def patch(self, id: str, patch: Patch) -> Sandbox:
         """As weft.Client.patch()."""
         return await _perform(self._options, _calls.change(self._options, id, patch))
+
+    async def wake(self, id: str) -> Sandbox:
+        """As weft.Client.wake()."""
+        return await _perform(self._options, _calls.wake(self._options, id))
 
     async def unregister(self, id: str, *, drain: Optional[float] = None) -> Optional[Sandbox]:
         """As weft.Client.unregister()."""

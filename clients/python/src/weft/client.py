@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import Iterator, List, Mapping, Optional, Type, TypeVar, Union
+from typing import Iterator, List, Literal, Mapping, Optional, Type, TypeVar, Union
 
 from . import _calls
 from ._exchange import Close, Connect, Options, Pause, Receive, Send, Step, Steps
@@ -177,9 +177,11 @@ class Client:
         """SOCKET is the control socket's path. TIMEOUT: the seconds in which weftd must answer, besides the time it was asked to wait."""
         self._options = Options(socket, timeout, patience)
 
-    def list(self, *, state: Optional[State] = None, labels: Optional[Mapping[str, str]] = None) -> List[Sandbox]:
-        """All sandboxes by slot, or those in this state with all of these labels."""
-        return _perform(self._options, _calls.list_sandboxes(self._options, state, labels))
+    def list(
+        self, *, state: Optional[State] = None, labels: Optional[Mapping[str, str]] = None, wake: Optional[Literal["asked"]] = None
+    ) -> List[Sandbox]:
+        """All sandboxes by slot, or those in this state with all of these labels, or those alone that the manager was asked to resume."""
+        return _perform(self._options, _calls.list_sandboxes(self._options, state, labels, wake))
 
     def register(self, id: str, registration: Optional[Registration] = None) -> Sandbox:
         """Gives a sandbox its network. If it is registered exactly so already, it is left as it is; Conflict if it is otherwise."""
@@ -203,6 +205,13 @@ class Client:
         whether it was done.
         """
         return _perform(self._options, _calls.change(self._options, id, patch))
+
+    def wake(self, id: str) -> Sandbox:
+        """Asks the sandbox's manager to resume it, as a packet for it would. It returns at once; wait() then says when it is ready.
+
+        Conflict if it is not paused, or has no `wake`.
+        """
+        return _perform(self._options, _calls.wake(self._options, id))
 
     def unregister(self, id: str, *, drain: Optional[float] = None) -> Optional[Sandbox]:
         """Takes the sandbox's network away. With DRAIN, connections may end by themselves for so many seconds, rounded up to whole ones;

@@ -23,8 +23,8 @@ EndpointPath = Literal["kernel", "forwarder"]
 HopName = Literal["door", "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress"]
 Flows = Literal["keep", "reset"]
 EventType = Literal[
-    "snapshot", "snapshot-end", "registered", "state", "renamed", "published", "unpublished", "default", "door", "denied", "repair",
-    "host", "handover", "unregistered", "heartbeat", "overflow", "stopping",
+    "snapshot", "snapshot-end", "registered", "state", "renamed", "published", "unpublished", "default", "door", "wake", "idle",
+    "denied", "repair", "host", "handover", "unregistered", "heartbeat", "overflow", "stopping",
 ]  # fmt: skip
 
 
@@ -109,6 +109,29 @@ class Door:
     """By the guest's port, `"8080"`. 49983 takes no `token`: envd asks for its own."""
 
 
+@dataclass(frozen=True)
+class Wake:
+    """What wakes a sandbox while it is paused: an event `wake`, and a call of the program that weftd is configured to tell, ask for its
+    resumption."""
+
+    ports: Union[Sequence[Union[int, str]], Literal["published", "any"], None] = None
+    """Of the guest, `8080` or `"5353/udp"`. None: those that are published."""
+    min_awake_ms: Optional[int] = None
+    """After a pause, and after a resume, in which nothing wakes it."""
+    timeout_ms: Optional[int] = None
+    """For which a client is held. As often the manager is asked again."""
+
+
+class _Never(Wake):
+    """null in JSON."""
+
+    json = None
+
+
+NEVER = _Never()
+"""As the `wake` of a Patch: nothing wakes the sandbox any more."""
+
+
 def token_sha256(token: str) -> str:
     """What a Door knows of a token. A token should be random: one that can be guessed is found by its hash."""
     return base64.b64encode(hashlib.sha256(token.encode()).digest()).decode()
@@ -127,6 +150,9 @@ class Registration:
     bandwidth: Optional[Bandwidth] = None
     limits: Optional[Limits] = None
     door: Optional[Door] = None
+    wake: Optional[Wake] = None
+    idle_report_ms: Optional[int] = None
+    """For how long there must be no traffic until an event `idle` says so; 0: never."""
     labels: Optional[Mapping[str, str]] = None
 
 
@@ -147,6 +173,9 @@ class Patch:
     bandwidth: Optional[Bandwidth] = None
     limits: Optional[Limits] = None
     door: Optional[Door] = None
+    wake: Optional[Wake] = None
+    """NEVER: nothing wakes it any more."""
+    idle_report_ms: Optional[int] = None
     labels: Optional[Mapping[str, str]] = None
 
 
@@ -214,6 +243,19 @@ class SandboxDoor:
 
 
 @dataclass(frozen=True)
+class SandboxWake:
+    """What wakes a sandbox while it is paused, and whether its manager was asked to resume it."""
+
+    ports: Union[List[Union[int, str]], Literal["published", "any"]]
+    min_awake_ms: int
+    timeout_ms: int
+    asked_at: Optional[datetime]
+    """None: it is not paused, or nobody wants it."""
+    by: Optional[str]
+    """Who wanted it first, for people."""
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """A sandbox as it is."""
 
@@ -243,6 +285,11 @@ class Sandbox:
     counters: Counters
     door: SandboxDoor = field(default_factory=lambda: SandboxDoor(True, None, {}, None))
     """A weftd that does not tell it has no door."""
+    wake: Optional[SandboxWake] = None
+    """None: nothing wakes it."""
+    idle_report_ms: int = 0
+    idle_ms: int = 0
+    """Without traffic on either path."""
     adopting: Optional[Literal[True]] = None
     """True: weftd still takes over what a former run left, and this is how it was stored."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -348,6 +395,12 @@ class Event:
     public: Optional[bool] = None
     token: Optional[bool] = None
     ports: Optional[Dict[str, DoorAccess]] = None
+    source: Optional[str] = None
+    """`wake`: whose packet, connection or request it was."""
+    dest_port: Optional[int] = None
+    via: Optional[Literal["kernel", "forwarder", "front-door", "api"]] = None
+    attempt: Optional[int] = None
+    idle_ms: Optional[int] = None
     previous_ms: Optional[int] = None
     check: Optional[Literal["ports", "files", "uplink", "ip_forward"]] = None
     status: Optional[Literal["ok", "fail"]] = None
