@@ -174,6 +174,9 @@ bool fwd_door_refusal_of(const struct connection *connection, enum fwd_close_rea
 	case CLOSE_CONNECT_DEADLINE:
 		*refusal = fwd_door_refusal_of_held(connection);
 		return true;
+	case CLOSE_ASLEEP:
+		*refusal = DOOR_REFUSAL_PAUSED;
+		return true;
 	case CLOSE_NO_SANDBOX:
 	case CLOSE_NO_NAMESPACE:
 	case CLOSE_UNREGISTERED:

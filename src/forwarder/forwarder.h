@@ -42,6 +42,7 @@ enum fwd_close_reason {
 	CLOSE_GUEST_RESET,  /* the guest reset; the other side was reset too */
 	CLOSE_GUEST_REFUSED,    /* ready, and its port refused beyond the grace */
 	CLOSE_CONNECT_DEADLINE, /* held until the deadline */
+	CLOSE_ASLEEP,           /* paused, and nobody resumed it for as long as a client of such a guest is held */
 	CLOSE_NO_SANDBOX,       /* the default endpoint has no backend */
 	CLOSE_NO_PORT,          /* the sandbox's namespace had no local port left (EADDRNOTAVAIL) */
 	CLOSE_CARRIER_LOST,     /* the VM went away meanwhile */
@@ -123,6 +124,45 @@ void fwd_route_set_ready(struct fwd_route *route, bool ready);
  */
 void fwd_route_pause(struct fwd_route *route);
 void fwd_route_resume(struct fwd_route *route, bool keep);
+
+/*
+ * What clients may have the guest woken for while the route is paused: its ports. Clients of any port are then held for TIMEOUT_MS of a
+ * pause at most, counted from its beginning for those that were there, and reset (reason: asleep). Those at the door too, who are
+ * otherwise held as long as ever. Datagrams for these ports are kept until the guest may be dialed, as far as the socket's buffer holds
+ * them.
+ */
+struct fwd_wake_port {
+	enum proto proto;
+	uint16_t port;
+};
+
+struct fwd_wake {
+	bool any; /* all ports; PORTS do not count */
+	const struct fwd_wake_port *ports;
+	size_t port_count;
+	unsigned timeout_ms; /* above 0 */
+};
+
+/* NULL: none. Copied. 0, or -1 for lack of memory: as before. */
+int fwd_route_set_wake(struct fwd_route *route, const struct fwd_wake *wake);
+
+/* A client that waits for a paused guest. */
+struct fwd_asking {
+	enum proto proto;
+	uint16_t guest_port;
+	struct addr client; /* as fwd_connection_info has it; of the door, as its proxy says */
+	bool door;
+};
+
+/* Whom fwd_route_await_client() has called. */
+void fwd_route_on_asked(struct fwd_route *route, void (*asked)(void *context, const struct fwd_asking *asking),
+			void *context);
+
+/*
+ * Has ASKED called once, for a client that waits for the guest of the paused route at a port of fwd_route_set_wake(): one that waits
+ * already, or else the next one. It is called no more once the route is resumed. Without such ports, or a pause, nothing happens.
+ */
+void fwd_route_await_client(struct fwd_route *route);
 
 /*
  * Connections that are there follow: the deadline of those that wait, idle, half_closed and keepalive of open ones. The number of

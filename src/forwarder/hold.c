@@ -8,8 +8,12 @@
  * answer, so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a
  * moment, for it may want the guest's greeting.
  *
+ * Main may want to know of a client that a paused guest is to be woken for (asking.h). Such a client is held for a time of its own, so
+ * that one whom nobody wakes the guest for learns it.
+ *
  * A guest that asks for a service is held, too, while the service is away for a moment.
  */
+#include "forwarder/asking.h"
 #include "forwarder/connection.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/fair_share.h"
@@ -47,10 +51,42 @@ static void fwd_hold_give_up(struct connection *connection)
 		fwd_connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
 }
 
-/* Whether its clock stands: in a pause. One who came through the door is told in time that the sandbox is paused. */
-static bool fwd_hold_stands(const struct connection *connection)
+/*
+ * Whether its clock stands while STATE is that of its route: in a pause. One who came through the door is told in time that the sandbox is
+ * paused, unless it may be woken for him.
+ */
+static bool fwd_hold_stands(const struct connection *connection, const struct route_state *state)
 {
-	return connection->side->state.paused && !connection->endpoint->door;
+	return state->paused && (!connection->endpoint->door || state->wake_timeout_ms);
+}
+
+/* Since when its clock stands. */
+static uint64_t fwd_hold_stands_since_ms(const struct connection *connection)
+{
+	uint64_t paused_at_ms = connection->side->paused_at_ms;
+
+	return connection->accepted_ms > paused_at_ms ? connection->accepted_ms : paused_at_ms;
+}
+
+/* In a pause, while its clock stands. */
+static void fwd_hold_rest(struct connection *connection)
+{
+	const struct route_state *state = &connection->side->state;
+	uint64_t due_ms = fwd_hold_stands_since_ms(connection) + state->wake_timeout_ms;
+
+	if (!state->wake_timeout_ms || connection->direction == DIRECTION_OUT) {
+		fwd_wheel_cancel(&connection->timer);
+		return;
+	}
+	if (connection->worker->now_ms >= due_ms) {
+		fwd_connection_close(connection, CLOSE_ASLEEP, 0);
+		return;
+	}
+	fwd_connection_wait(connection, due_ms);
+	fwd_ask(connection->side, &(struct fwd_asking){ .proto = PROTO_TCP,
+							.guest_port = connection->endpoint->guest_port,
+							.client = connection->client,
+							.door = connection->endpoint->door });
 }
 
 /* Dials, waits, or ends it, as the route's state says. */
@@ -70,8 +106,8 @@ static void fwd_hold_decide(struct connection *connection)
 
 	if (state->gone)
 		fwd_connection_close(connection, CLOSE_NO_NAMESPACE, 0);
-	else if (fwd_hold_stands(connection))
-		fwd_wheel_cancel(&connection->timer);
+	else if (fwd_hold_stands(connection, state))
+		fwd_hold_rest(connection);
 	else if (connection->worker->now_ms >= connection->deadline_ms && (connection->dials || !may_dial))
 		fwd_hold_give_up(connection);
 	else if (may_dial)
@@ -108,22 +144,22 @@ static void fwd_hold_on_event(struct connection *connection, struct peer *peer, 
 		connection->deadline_ms = connection->worker->now_ms + LEAVING_MS;
 }
 
-/* What the guest refused before the pause it may accept after it, and it has the whole grace again. */
-static void fwd_hold_pause(struct connection *connection)
+/* Whether it is to be decided anew what becomes of it, after its route was as BEFORE. */
+static bool fwd_hold_is_concerned(const struct connection *connection, const struct route_state *before)
 {
-	connection->refused_ms = 0;
-	if (fwd_hold_stands(connection))
-		fwd_wheel_cancel(&connection->timer);
-	else
-		fwd_connection_wait(connection, connection->deadline_ms);
+	const struct route_side *side = connection->side;
+	const struct route_state *now = &side->state;
+
+	return fwd_route_state_pauses(now, before) || fwd_route_state_resumes(now, before) ||
+	       fwd_route_state_opens(now, before) || fwd_route_state_limits(now, before) ||
+	       fwd_route_state_asks(now, before) || (now->ready && !before->ready) ||
+	       fwd_route_side_has_no_backend(side);
 }
 
 /* A pause stops the connection's clock, and the end of the pause shifts its deadline. */
 static void fwd_hold_on_route_changed(struct connection *connection, const struct route_state *before)
 {
-	const struct route_side *side = connection->side;
-	const struct route_state *now = &side->state;
-	bool resumes = fwd_route_state_resumes(now, before);
+	const struct route_state *now = &connection->side->state;
 	enum fwd_close_reason reason;
 
 	if (fwd_connection_is_ended(connection, before, &reason)) {
@@ -132,13 +168,13 @@ static void fwd_hold_on_route_changed(struct connection *connection, const struc
 	}
 	if (now->pace != before->pace)
 		fwd_connection_pace(connection);
+	/* What the guest refused before the pause it may accept after it, and it has the whole grace again. */
 	if (fwd_route_state_pauses(now, before))
-		fwd_hold_pause(connection);
+		connection->refused_ms = 0;
 	fwd_connection_follow_deadline(connection, before);
-	if (resumes && !connection->endpoint->door)
-		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
-	if (resumes || fwd_route_state_opens(now, before) || fwd_route_state_limits(now, before) ||
-	    fwd_route_side_has_no_backend(side))
+	if (fwd_hold_stands(connection, before) && !fwd_hold_stands(connection, now))
+		connection->deadline_ms += connection->worker->now_ms - fwd_hold_stands_since_ms(connection);
+	if (fwd_hold_is_concerned(connection, before))
 		fwd_hold_decide(connection);
 }
 

@@ -79,6 +79,7 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	    (struct route_state){ .netns_fd = -1, .limits = *limits, .carrier_downs = -1, .door.is_public = true };
 	fwd_route_take_common_limits(route, &route->state);
 	pthread_mutex_init(&route->lock, NULL);
+	fwd_ask_init(route);
 	LIST_INIT(&route->probes);
 	LIST_INIT(&route->listeners);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
@@ -127,6 +128,7 @@ void fwd_route_destroy(struct fwd_route *route)
 	}
 	LIST_REMOVE(route, link);
 	timer_free(&route->drain);
+	fwd_ask_free(route);
 	pthread_mutex_destroy(&route->lock);
 	free(route->id);
 	free(route);
@@ -272,10 +274,43 @@ void fwd_route_resume(struct fwd_route *route, bool keep)
 	if (!state.paused)
 		return;
 	state.paused = false;
+	state.wake_turn = 0;
+	route->resumed = true;
 	if (!keep)
 		state.flow_resets++;
 	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
+}
+
+int fwd_route_set_wake(struct fwd_route *route, const struct fwd_wake *wake)
+{
+	struct route_state state = route->state;
+
+	if (fwd_ask_set_ports(route, wake) < 0)
+		return -1;
+	state.wake_timeout_ms = wake ? wake->timeout_ms : 0;
+	if (!wake)
+		state.wake_turn = 0;
+	fwd_route_notify(route, &state);
+	return 0;
+}
+
+void fwd_route_on_asked(struct fwd_route *route, void (*asked)(void *context, const struct fwd_asking *asking),
+			void *context)
+{
+	route->ask.asked = asked;
+	route->ask.context = context;
+}
+
+void fwd_route_await_client(struct fwd_route *route)
+{
+	struct route_state state = route->state;
+
+	if (!state.paused || !state.wake_timeout_ms)
+		return;
+	/* 0 is no turn. */
+	state.wake_turn = ++route->wake_turns ? route->wake_turns : ++route->wake_turns;
+	fwd_route_notify(route, &state);
 }
 
 void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)

@@ -4,6 +4,7 @@
 
 #include "base/loop.h"
 #include "base/queue.h"
+#include "forwarder/asking.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/route_side.h"
 #include "forwarder/route_state.h"
@@ -27,6 +28,10 @@ struct fwd_route {
 
 	pthread_mutex_t lock;
 	struct route_state state; /* main writes, under LOCK; main may read without */
+
+	struct route_ask ask;
+	unsigned wake_turns; /* that there were */
+	bool resumed;        /* from a pause, and no probe was answered since */
 
 	struct route_tally tally; /* any thread */
 

@@ -15,6 +15,7 @@ static void fwd_route_apply_to_flows(struct route_side *side, const struct route
 
 	if (fwd_route_state_ends_flows(&side->state, before, &reason))
 		fwd_udp_side_reset(side, reason);
+	fwd_udp_side_follow(side, before);
 }
 
 void fwd_route_apply_on_message(struct mail *mail)

@@ -25,7 +25,8 @@ struct route_side {
 	bool known;               /* on its worker's list */
 	struct route_state state; /* as last read */
 	uint64_t paused_at_ms;
-	uint64_t woken_ms; /* the last time that an answer made the others dial at once */
+	unsigned asked_turn; /* main was told of a client in this turn; see asking.h */
+	uint64_t woken_ms;   /* the last time that an answer made the others dial at once */
 	LIST_HEAD(, connection) connections;
 	LIST_HEAD(, udp_port) udp_ports;
 	size_t count; /* of connections, UDP endpoints and their flows */

@@ -67,6 +67,11 @@ bool fwd_route_state_limits(const struct route_state *now, const struct route_st
 	       now->limits.keepalive_ms != before->limits.keepalive_ms || now->door_hold_ms != before->door_hold_ms;
 }
 
+bool fwd_route_state_asks(const struct route_state *now, const struct route_state *before)
+{
+	return now->wake_timeout_ms != before->wake_timeout_ms || now->wake_turn != before->wake_turn;
+}
+
 bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before)
 {
 	return now->paused && !before->paused;

@@ -26,6 +26,8 @@ struct route_state {
 	unsigned carrier_losses;      /* outside of pauses */
 	unsigned losses;              /* in pauses too */
 	unsigned flow_resets;         /* resumes that do not keep the flows */
+	unsigned wake_timeout_ms;     /* a client of a paused guest is held for so long; 0: for the whole pause */
+	unsigned wake_turn; /* main waits for a client of the paused guest, for the so many-th time; 0: it does not */
 	unsigned refused_grace_ms;
 	unsigned door_hold_ms;        /* for a client that came through the door, instead of connect_deadline_ms */
 	unsigned connections_for_all; /* of all routes together; 0: no limit */
@@ -62,6 +64,9 @@ bool fwd_route_state_opens(const struct route_state *now, const struct route_sta
 
 /* Whether a limit changed that connections feel which are there already. */
 bool fwd_route_state_limits(const struct route_state *now, const struct route_state *before);
+
+/* Whether the time that clients of a paused guest are held has changed, or main waits for one of them anew. */
+bool fwd_route_state_asks(const struct route_state *now, const struct route_state *before);
 
 /* Whether a pause begins, or ends. */
 bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before);

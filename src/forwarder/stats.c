@@ -18,6 +18,8 @@ const char *fwd_close_reason_name(enum fwd_close_reason reason)
 		return "guest-refused";
 	case CLOSE_CONNECT_DEADLINE:
 		return "connect-deadline";
+	case CLOSE_ASLEEP:
+		return "asleep";
 	case CLOSE_NO_SANDBOX:
 		return "no-sandbox";
 	case CLOSE_NO_PORT:

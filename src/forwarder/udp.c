@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * UDP endpoints. Datagrams are taken and sent many at a time: those of one wake-up that follow each other to the same guest
- * socket leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network.
+ * socket leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network, but for those to
+ * wake it for (udp_asleep.c).
  *
  * An endpoint for whose event there is no memory is tried again after 1, 2, 4 ... 30 s; its socket is open meanwhile, and the kernel
  * keeps what fits into its buffer.
@@ -33,8 +34,10 @@ static void fwd_udp_pass_to_guest(struct udp_port *port, struct udp_batch *batch
 		while (end < count && fwd_udp_ends_equal(fwd_udp_batch_ends(batch, end), &ends))
 			fwd_udp_batch_address(batch, end++, NULL);
 		unsigned lost = end - first;
-		if (flow)
+		if (flow) {
+			flow->heard_ms = port->worker->now_ms;
 			fwd_udp_flow_count(flow, fwd_udp_batch_send(batch, first, end, flow->fd, &lost), 0);
+		}
 		fwd_tally_lose(port->side, lost);
 		first = end;
 	}
@@ -46,6 +49,8 @@ static void fwd_udp_on_readable(struct poll_source *source, uint32_t events)
 	struct udp_batch *batch = port->worker->datagrams;
 
 	(void)events;
+	if (fwd_udp_asleep_takes(port))
+		return;
 	for (unsigned i = 0; i < UDP_BATCHES; i++) {
 		unsigned count = fwd_udp_batch_receive(batch, port->fd);
 
@@ -85,7 +90,11 @@ static void fwd_udp_hear(struct udp_port *port)
 
 void fwd_udp_unheard_expired(struct wheel_entry *entry)
 {
-	fwd_udp_hear(container_of(entry, struct udp_port, unheard));
+	struct udp_port *port = container_of(entry, struct udp_port, unheard);
+
+	if (port->keeps)
+		fwd_udp_asleep_drop(port);
+	fwd_udp_hear(port);
 }
 
 static void fwd_udp_on_opening(struct mail *mail)
@@ -132,6 +141,17 @@ static void fwd_udp_on_closing(struct mail *mail)
 	base_mailbox_post(port->forwarder->mailbox, &port->closed);
 	side->count--;
 	fwd_route_side_check_empty(side);
+}
+
+void fwd_udp_side_follow(struct route_side *side, const struct route_state *before)
+{
+	struct udp_port *port;
+
+	LIST_FOREACH(port, &side->udp_ports, link)
+	{
+		if (port->keeps && fwd_udp_asleep_ends(port, before))
+			fwd_udp_hear(port);
+	}
 }
 
 void fwd_udp_side_reset(struct route_side *side, enum fwd_close_reason reason)

@@ -17,6 +17,7 @@
 
 struct fwd_endpoint;
 struct route_side;
+struct route_state;
 struct udp_batch;
 struct worker;
 
@@ -25,6 +26,9 @@ enum {
 	UDP_IDLE_MS = 60 * 1000,
 	UDP_PAUSE_MIN_MS = 1000, /* between attempts to hear an endpoint */
 	UDP_PAUSE_MAX_MS = 30 * 1000,
+	UDP_KEPT_MS = 60 * 1000, /* a datagram for a sleeping guest is kept */
+	UDP_FRESH_MS =
+	    30 * 1000, /* a client that was silent for so long begins anew: as the kernel's conntrack has it */
 };
 
 /* One client of a UDP endpoint. Worker's thread. */
@@ -38,6 +42,7 @@ struct udp_flow {
 	struct wheel_entry timer;
 	uint64_t id;
 	uint64_t started_ms, active_ms;
+	uint64_t heard_ms;             /* last datagram of its client, passed on or not */
 	uint64_t to_guest, from_guest; /* bytes */
 };
 
@@ -54,6 +59,7 @@ struct udp_port {
 	struct poll_source readable;
 	struct wheel_entry unheard; /* waits for the next attempt to hear it */
 	unsigned pause_ms;          /* between the last two of these; 0: none failed */
+	bool keeps;                 /* not heard on purpose: what FD has is for a guest that sleeps (udp_asleep.c) */
 	struct udp_table flows;
 };
 
@@ -71,6 +77,25 @@ void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_
 
 /* Ends and frees it, with its line in the log. Worker's thread. */
 void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason);
+
+/* ---- udp_asleep.c: worker's thread ---- */
+
+/*
+ * PORT, which is heard, has datagrams. False: they are to be read as ever. True: its guest sleeps, and this was seen to. Where one of them
+ * is to wake the guest, PORT keeps it, with all behind it, and is not heard any more.
+ */
+bool fwd_udp_asleep_takes(struct udp_port *port);
+
+/* Its route was as BEFORE: whether PORT, which kept datagrams, is to be heard again. */
+bool fwd_udp_asleep_ends(struct udp_port *port, const struct route_state *before);
+
+/* Drops what PORT has kept for too long; it is to be heard again. */
+void fwd_udp_asleep_drop(struct udp_port *port);
+
+/* ---- */
+
+/* The endpoints of SIDE follow a change of its route, which was as BEFORE. Worker's thread. */
+void fwd_udp_side_follow(struct route_side *side, const struct route_state *before);
 
 /* Ends all flows of SIDE. Worker's thread. */
 void fwd_udp_side_reset(struct route_side *side, enum fwd_close_reason reason);

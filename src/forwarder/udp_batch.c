@@ -103,11 +103,12 @@ static size_t fwd_udp_batch_write_local(const struct addr *local, union udp_cont
 	return 0;
 }
 
-unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd)
+/* MOST datagrams. Returns how many came. */
+static unsigned fwd_udp_batch_take(struct udp_batch *batch, int fd, unsigned most, int flags)
 {
 	int count;
 
-	for (size_t i = 0; i < UDP_BATCH; i++) {
+	for (size_t i = 0; i < most; i++) {
 		batch->parts[i] = (struct iovec){ .iov_base = batch->data[i], .iov_len = DATAGRAM };
 		batch->messages[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->parts[i],
 							      .msg_iovlen = 1,
@@ -117,10 +118,20 @@ unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd)
 							      .msg_controllen = sizeof(batch->controls[i]) };
 	}
 	/* An error is that of an earlier datagram (ECONNREFUSED): it is reported once, and is of no use to anybody here. */
-	count = recvmmsg(fd, batch->messages, UDP_BATCH, MSG_DONTWAIT, NULL);
+	count = recvmmsg(fd, batch->messages, most, MSG_DONTWAIT | flags, NULL);
 	for (int i = 0; i < count; i++)
 		batch->ends[i].local = fwd_udp_batch_read_local(&batch->messages[i].msg_hdr);
 	return count > 0 ? (unsigned)count : 0;
+}
+
+unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd)
+{
+	return fwd_udp_batch_take(batch, fd, UDP_BATCH, 0);
+}
+
+bool fwd_udp_batch_look(struct udp_batch *batch, int fd)
+{
+	return fwd_udp_batch_take(batch, fd, 1, MSG_PEEK) > 0;
 }
 
 const struct udp_ends *fwd_udp_batch_ends(const struct udp_batch *batch, unsigned index)

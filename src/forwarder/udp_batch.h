@@ -18,6 +18,9 @@ struct udp_batch *fwd_udp_batch_new(void);
 /* Receives up to UDP_BATCH datagrams from the socket FD. Returns how many; 0 for none. */
 unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd);
 
+/* Takes the ends of the datagram that FD has next, as that of index 0, and leaves it there. False: it has none. */
+bool fwd_udp_batch_look(struct udp_batch *batch, int fd);
+
 /* The sender of datagram INDEX, and the address of this host that it came to, without a port (struct udp_ends). */
 const struct udp_ends *fwd_udp_batch_ends(const struct udp_batch *batch, unsigned index);
 

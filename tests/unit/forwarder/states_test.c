@@ -272,6 +272,55 @@ START_TEST(a_pause_ends_an_attempt_and_stops_the_clock)
 }
 END_TEST
 
+START_TEST(where_the_guest_may_be_woken_a_pause_has_a_time_of_its_own)
+{
+	struct route_state paused = { .netns_fd = -1, .paused = true, .wake_timeout_ms = 7000 };
+	uint64_t paused_at_ms = lab.worker.now_ms;
+
+	if (_i) {
+		lab.side->state = paused;
+		lab.side->paused_at_ms = paused_at_ms;
+		lab.worker.now_ms += 3000;
+		make(CONNECTION_HELD);
+		connection.state->go_on(&connection);
+	} else {
+		make(CONNECTION_HELD);
+		change(&paused);
+	}
+	lab.worker.now_ms = connection.accepted_ms + 6999;
+	connection.state->expired(&connection);
+	ck_assert_ptr_eq(connection.state, &hold_state);
+	lab.worker.now_ms++;
+	connection.state->expired(&connection);
+	assert_ended(CLOSE_ASLEEP);
+}
+END_TEST
+
+START_TEST(a_client_of_the_door_waits_as_long_where_the_guest_may_be_woken)
+{
+	struct route_state paused = {
+		.netns_fd = -1, .paused = true, .wake_timeout_ms = _i ? 7000 : 0, .door.is_public = true
+	};
+	struct route_state resumed = { .netns_fd = -1, .door.is_public = true };
+
+	make(CONNECTION_HELD);
+	connection.endpoint->door = true;
+	fwd_tally_door_begin(&lab.forwarder);
+	fwd_tally_door_hold(&lab.forwarder);
+	change(&paused);
+	lab.worker.now_ms += DEADLINE_MS + 1000;
+	if (!_i) {
+		connection.state->expired(&connection);
+		assert_ended(CLOSE_CONNECT_DEADLINE);
+		return;
+	}
+	connection.state->expired(&connection);
+	change(&resumed);
+	ck_assert_ptr_eq(connection.state, &hold_state);
+	ck_assert_uint_eq(connection.deadline_ms, lab.worker.now_ms + DEADLINE_MS);
+}
+END_TEST
+
 START_TEST(an_open_connection_does_not_age_in_a_pause_and_goes_on_after_it)
 {
 	struct route_state paused = { .netns_fd = -1, .paused = true }, resumed = { .netns_fd = -1 };
@@ -478,6 +527,8 @@ int main(void)
 	tcase_add_loop_test(route, a_resume_without_flows_resets_open_and_lingering_ones, 0, 2);
 	tcase_add_loop_test(route, a_pause_stops_the_clock_and_a_resume_shifts_the_deadline, 0, 2);
 	tcase_add_test(route, a_pause_ends_an_attempt_and_stops_the_clock);
+	tcase_add_loop_test(route, where_the_guest_may_be_woken_a_pause_has_a_time_of_its_own, 0, 2);
+	tcase_add_loop_test(route, a_client_of_the_door_waits_as_long_where_the_guest_may_be_woken, 0, 2);
 	tcase_add_loop_test(route, the_deadline_of_one_that_waits_follows_the_limit, 0, 2);
 	tcase_add_test(route, an_open_connection_follows_the_limits);
 	tcase_add_test(route, limits_that_change_in_a_pause_set_no_timer);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_ASKING_H
+#define WEFT_FORWARDER_ASKING_H
+
+/* Clients who would have a paused guest woken, and the one of them that main is told of. */
+
+#include "base/loop.h"
+#include "forwarder/forwarder.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct fwd_route;
+struct route_side;
+
+/* A part of a route: under its lock, except where a member says otherwise. */
+struct route_ask {
+	bool any;
+	struct fwd_wake_port *ports; /* owned */
+	size_t port_count;
+	unsigned told;            /* the turn (route_state.h) in which a client asked last */
+	struct fwd_asking asking; /* that client */
+	struct mail mail;         /* to main, while POSTED */
+	bool posted;
+	void (*asked)(void *context, const struct fwd_asking *asking); /* main's, and the next */
+	void *context;
+};
+
+/* The new ROUTE, and its end. Main thread. */
+void fwd_ask_init(struct fwd_route *route);
+void fwd_ask_free(struct fwd_route *route);
+
+/* Which ports of ROUTE's guest count; NULL: none. 0, or -1 for lack of memory: as before. Main thread. */
+int fwd_ask_set_ports(struct fwd_route *route, const struct fwd_wake *wake);
+
+/* Whether a client of the guest's PORT would have it woken, as SIDE's route is now. Its worker's thread. */
+bool fwd_ask_counts(const struct route_side *side, enum proto proto, uint16_t port);
+
+/* ASKING waits for SIDE's guest. Main is told where it awaits a client, and this is the first one that counts. Its worker's thread. */
+void fwd_ask(struct route_side *side, const struct fwd_asking *asking);
+
+#endif
