@@ -292,7 +292,8 @@ void fwd_door_stats(const struct forwarder *forwarder, struct fwd_door_stats *st
 struct fwd_probe;
 
 /*
- * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts. Then
+ * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts; in the first second
+ * after a resume, each 5 ms. Then
  * ACCEPTED is called once, and may call fwd_probe_stop(), which is owed in any case. Nothing is dialed while the route is
  * down or paused. NULL only for lack of memory.
  */

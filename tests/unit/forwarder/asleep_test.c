@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Clients of a paused guest: whom main is told of, how long they are held, and that they go on when the guest is resumed. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "unit/forwarder/handover_lab.h"
 #include "unit/run_suite.h"
@@ -12,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LONG_MS = 3600 * 1000, SHORT_MS = 30, STILL = 40 };
+enum { LONG_MS = 3600 * 1000, SHORT_MS = 30, PROBES = 10, PROMPT_MS = 25, LATER_MS = 60, STILL = 40 };
 
 static struct handover_lab lab;
 static struct flow flow, other;
@@ -277,10 +278,56 @@ START_TEST(a_client_that_was_at_it_a_moment_ago_wakes_nobody)
 }
 END_TEST
 
+/* ---- The probe ---- */
+
+static bool accepted;
+
+static void on_accepted(void *context)
+{
+	(void)context;
+	accepted = true;
+}
+
+/* How long after the guest listens, which it does some time after it was resumed, the probe finds it. */
+static uint64_t probe_once(void)
+{
+	struct addr addr = addr_from_ipv4(0x7f000001, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(addr);
+
+	ck_assert_int_eq(bind(fd, &addr.any, addr_length(&addr)), 0);
+	ck_assert_int_eq(getsockname(fd, &addr.any, &size), 0);
+	fwd_route_pause(lab.route);
+	accepted = false;
+	struct fwd_probe *probe = fwd_probe_start(lab.route, addr_port(&addr), on_accepted, NULL);
+	fwd_route_resume(lab.route, true);
+	uint64_t resumed_ms = clock_now_ms();
+	while (clock_now_ms() < resumed_ms + LATER_MS)
+		lab_turn(&lab);
+	uint64_t listens_ms = clock_now_ms();
+	ck_assert_int_eq(listen(fd, 1), 0);
+	while (!accepted)
+		lab_turn(&lab);
+	uint64_t took_ms = clock_now_ms() - listens_ms;
+	fwd_probe_stop(probe);
+	close(fd);
+	return took_ms;
+}
+
+START_TEST(a_guest_that_was_resumed_is_found_ready_at_once)
+{
+	bool prompt = false;
+
+	for (unsigned i = 0; i < PROBES && !prompt; i++)
+		prompt = probe_once() < PROMPT_MS;
+	ck_assert(prompt);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("asleep");
-	TCase *tcp = tcase_create("tcp"), *datagrams = tcase_create("udp");
+	TCase *tcp = tcase_create("tcp"), *datagrams = tcase_create("udp"), *probe = tcase_create("probe");
 
 	tcase_add_checked_fixture(tcp, setup, teardown);
 	tcase_add_loop_test(tcp, main_is_told_of_the_first_client_alone_and_it_goes_on_after_the_resume, 0, 2);
@@ -295,5 +342,8 @@ int main(void)
 	tcase_add_test(datagrams, a_datagram_for_a_sleeping_guest_is_told_and_kept_with_those_behind_it);
 	tcase_add_test(datagrams, a_client_that_was_at_it_a_moment_ago_wakes_nobody);
 	suite_add_tcase(suite, datagrams);
+	tcase_add_checked_fixture(probe, setup, teardown);
+	tcase_add_test(probe, a_guest_that_was_resumed_is_found_ready_at_once);
+	suite_add_tcase(suite, probe);
 	return run_suite(suite);
 }
