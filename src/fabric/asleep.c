@@ -1,20 +1,165 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pausing and resuming a live slot.
+ * Pausing and resuming a live slot, on the claimer. The slot's plan says from the call on how it is to be, so whatever fails here is found
+ * by the patrol as any other difference, and put right.
+ *
+ * A pause marks the flows before the rule that asks for the mark is there. A resume without flows brings the rules that refuse the rest
+ * of them before it forgets them; in between, the resets of the host's own clients still find their way to the guest.
  */
+#include "base/container_of.h"
+#include "config/config.h"
 #include "fabric/answer.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/answers.h"
+#include "fabric/slot/plan.h"
 #include "fabric/state.h"
+#include "fabric/suspects.h"
+#include "kernel/conntrack.h"
+#include "kernel/sock_kill.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A change between awake and asleep. */
+struct turn {
+	struct job job;
+	struct fabric *fabric;
+	unsigned slot;
+	struct plan_share *plan, *former;
+	bool keep; /* flows, at a resume */
+	int netns_fd;
+	fabric_done *done;
+	void *context;
+};
+
+static int fabric_turn_host(const struct turn *turn, struct err *err)
+{
+	const struct fabric_plan *plan = turn->plan->plan;
+	const struct fabric_wake *former = slot_plan_wake(turn->former->plan), *wake = slot_plan_wake(plan);
+
+	if (!former && !wake)
+		return 0;
+	return rules_host_wake(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot, former, wake, err);
+}
+
+static int fabric_turn_forget_flows(const struct turn *turn, struct err *err)
+{
+	const struct fabric_plan *plan = turn->plan->plan;
+	uint32_t host_ip = config_host_ip(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot);
+
+	if (kern_sock_kill_to(host_ip, err) < 0 || kern_conntrack_flush(turn->netns_fd, err) < 0)
+		return -1;
+	return kern_conntrack_flush_host(host_ip, err);
+}
+
+/* Each part is done even if one before it failed. ERR is the first failure's. */
+static int fabric_turn_run(struct job *job)
+{
+	struct turn *turn = container_of(job, struct turn, job);
+	const struct fabric_plan *plan = turn->plan->plan;
+	struct err later;
+	int status = 0;
+#define STEP(call)                                                                                                     \
+	do {                                                                                                           \
+		struct err *err = status < 0 ? &later : &job->err;                                                     \
+		if ((call) < 0)                                                                                        \
+			status = -1;                                                                                   \
+	} while (0)
+
+	if (plan->paused)
+		STEP(kern_conntrack_mark(turn->netns_fd, RULES_MARK_HELD, err));
+	STEP(slot_answers_set(turn->netns_fd, plan->paused, err));
+	STEP(rules_slot_turn(turn->netns_fd, turn->fabric->config, plan, err));
+	STEP(fabric_turn_host(turn, err));
+	if (!plan->paused && !turn->keep)
+		STEP(fabric_turn_forget_flows(turn, err));
+#undef STEP
+	return status;
+}
+
+static void fabric_turn_finish(struct job *job)
+{
+	struct turn *turn = container_of(job, struct turn, job);
+	struct slot *slot = fabric_slot_find(turn->fabric, turn->slot);
+
+	if (job->failed && slot && slot->plan == turn->plan) {
+		fabric_suspect_slot(slot);
+		fabric_suspect_wake(turn->fabric);
+	}
+	turn->done(turn->context, fabric_job_failure(job));
+	close(turn->netns_fd);
+	slot_plan_share_release(turn->plan);
+	slot_plan_share_release(turn->former);
+	free(turn);
+}
+
+/* The slot is to be like PLAN from now on. Returns the job that does it; NULL with ERR. */
+static struct turn *fabric_turn_new(struct slot *slot, const struct fabric_plan *plan, struct err *err)
+{
+	struct turn *turn = calloc(1, sizeof(*turn));
+	struct plan_share *share = turn ? slot_plan_share_new(plan) : NULL;
+
+	if (!share) {
+		free(turn);
+		err_set(err, ENOMEM, "slot %u", plan->slot);
+		return NULL;
+	}
+	turn->former = slot->plan;
+	turn->plan = share;
+	slot->plan = slot_plan_share_hold(share);
+	turn->netns_fd = fabric_slot_open_netns(slot, err);
+	if (turn->netns_fd >= 0)
+		return turn;
+	fabric_suspect_slot(slot);
+	fabric_suspect_wake(slot->fabric);
+	slot_plan_share_release(turn->plan);
+	slot_plan_share_release(turn->former);
+	free(turn);
+	return NULL;
+}
+
+static void fabric_turn(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done,
+			void *context)
+{
+	struct slot *slot = fabric_slot_find(fabric, plan->slot);
+	struct turn *turn = NULL;
+	struct err err;
+
+	if (!slot || !fabric_slot_is_live(slot) || !slot->plan) {
+		err_set(&err, 0, "slot %u is still being made or taken over, or is taken apart already", plan->slot);
+		err.code = ENOENT;
+	} else {
+		turn = fabric_turn_new(slot, plan, &err);
+	}
+	if (!turn) {
+		fabric_answer(fabric, done, context, &err);
+		return;
+	}
+	turn->job.run = fabric_turn_run;
+	turn->job.finish = fabric_turn_finish;
+	turn->fabric = fabric;
+	turn->slot = slot->number;
+	turn->keep = keep;
+	turn->done = done;
+	turn->context = context;
+	fabric_job_thread_post(fabric->claimer, &turn->job, JOB_CLAIM);
+}
 
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context)
 {
-	(void)plan;
-	fabric_answer(fabric, done, context, NULL);
+	struct fabric_plan paused = *plan;
+
+	paused.paused = true;
+	paused.strict = false;
+	fabric_turn(fabric, &paused, true, done, context);
 }
 
 void fabric_resume(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done, void *context)
 {
-	if (keep)
-		fabric_answer(fabric, done, context, NULL);
-	else
-		fabric_flush_flows(fabric, plan->slot, done, context);
+	struct fabric_plan resumed = *plan;
+
+	resumed.paused = false;
+	resumed.strict = !keep;
+	fabric_turn(fabric, &resumed, keep, done, context);
 }

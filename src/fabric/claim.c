@@ -168,6 +168,7 @@ bool fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 	fabric_defer_background(slot->fabric);
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */
 	slot->still = 0;
+	slot->activity = (struct slot_activity){ 0 };
 	claim->job.finish = fabric_claim_finish;
 	claim->fabric = slot->fabric;
 	claim->slot = slot;

@@ -79,7 +79,8 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	if (!fabric->scanning)
 		return -1;
 	fabric->traffic = fabric_traffic_new(fabric);
-	if (!fabric->traffic)
+	fabric->activity = fabric_activity_new(fabric);
+	if (!fabric->traffic || !fabric->activity)
 		return err_set(err, ENOMEM, "fabric");
 	fabric->clients = fabric_clients_new(fabric, err);
 	if (!fabric->clients)
@@ -159,6 +160,7 @@ void fabric_free(struct fabric *fabric)
 	fabric_scanning_free(fabric->scanning);
 	fabric_traffic_free(fabric->traffic);
 	fabric_clients_free(fabric->clients);
+	fabric_activity_free(fabric->activity);
 	fabric_answers_free(fabric->answers);
 	if (fabric->slots)
 		fabric_forget_all(fabric);

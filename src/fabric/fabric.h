@@ -222,14 +222,15 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
  * The sandbox was paused; PLAN is the slot's present one otherwise. While it sleeps, its namespace answers for the guest in the TCP flows
  * that are there now (ICMP host unreachable), so that their senders go on trying and do not back off; what begins a flow passes to the
  * TAP as always, and where it is one of PLAN's `wake`, the host reports it to netlink group FABRIC_WAKE_GROUP. PLAN's `paused` and `strict`
- * are not looked at. After a failure the slot is as it was.
+ * are not looked at. From the call on the slot is to be so: what fails, as DONE says, is put right later, as all that differs is.
  */
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
 /*
  * The sandbox was resumed: ends what fabric_pause() did. KEEP: its flows go on. Else they are forgotten, clients of the host itself lose
  * their sockets, and the slot is strict until it is paused again: TCP amid a flow that is not known is answered with a reset, from
- * whichever side it comes. PLAN's `paused` and `strict` are not looked at. After a failure it may be resumed again.
+ * whichever side it comes. PLAN's `paused` and `strict` are not looked at. What fails is put right later, but for flows that could not be
+ * forgotten, for which it is asked again.
  */
 void fabric_resume(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done, void *context);
 

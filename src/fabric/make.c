@@ -15,6 +15,7 @@
 #include "fabric/name.h"
 #include "fabric/slot/work.h"
 #include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "fabric/trouble.h"
 
 #include <errno.h>
@@ -155,6 +156,9 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 	fabric_slot_answer_maker(slot, result->netns_fd);
 	if (result->repaired[0])
 		fabric_report_repair(slot->fabric, slot->number, result->repaired);
+	/* Before all are taken over, the sets are not looked at. */
+	if (slot->fabric->opened && slot->plan && slot->plan->plan->paused)
+		fabric_suspect_wake(slot->fabric);
 	if (result->rivalled && fabric_slot_is_live(slot))
 		fabric_trouble_begin_rival(slot, &result->rival);
 	/* Of a failed one the name may be on another's link. */

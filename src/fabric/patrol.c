@@ -24,6 +24,7 @@
 #include "fabric/state.h"
 #include "fabric/suspects.h"
 #include "fabric/trouble.h"
+#include "fabric/wake_review.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,13 +48,15 @@ struct patrol {
 	uint64_t host_ms;               /* when its rules were compared last */
 	uint64_t host_denials_ms;       /* when denials were read last */
 	uint64_t host_denials_since_ms; /* see rules_host_denials() */
-	bool host_stale_flows;          /* its table was repaired, and flows begun without it are not forgotten yet */
-	bool busy;                      /* a job is under way */
-	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
-	unsigned cursor;                /* the slot visited last */
-	unsigned repairs;               /* the slot whose links were looked over last */
-	unsigned unlooked;              /* of how many slots the links are to be looked over, as events were lost */
-	struct timer look_over;         /* armed: some of them were just now */
+	uint32_t
+	    wake_generation;    /* of the host's ruleset when its sets of what sleeps were last found right; 0: never */
+	bool host_stale_flows;  /* its table was repaired, and flows begun without it are not forgotten yet */
+	bool busy;              /* a job is under way */
+	unsigned budget;        /* slots of this tick that are still to be visited without a suspicion */
+	unsigned cursor;        /* the slot visited last */
+	unsigned repairs;       /* the slot whose links were looked over last */
+	unsigned unlooked;      /* of how many slots the links are to be looked over, as events were lost */
+	struct timer look_over; /* armed: some of them were just now */
 };
 
 struct visit {
@@ -64,7 +67,8 @@ struct visit {
 	struct plan_share *plan;
 	int netns_fd;
 	bool republish;
-	uint32_t generation;         /* of the ruleset that was last found intact; 0: not known */
+	uint32_t generation; /* of the ruleset that was last found intact; 0: not known */
+	struct wake_review wake;
 	struct fabric_counts counts; /* last read */
 	bool repaired;
 	bool stale;                /* flows may have been begun without the table, and are to be forgotten */
@@ -95,6 +99,9 @@ static int fabric_patrol_run_host(struct job *job)
 	if (visit->stale && slot_flows_renew_outside(config, &job->err) < 0)
 		return -1;
 	visit->stale = false;
+	if (fabric_wake_review_run(&visit->wake, config, &job->err) < 0)
+		return -1;
+	visit->repaired |= visit->wake.repaired;
 	return 0;
 }
 
@@ -257,8 +264,10 @@ static void fabric_patrol_finish_visit(struct job *job)
 		slot->checked_plan = visit->plan;
 		slot->stale_flows = visit->stale;
 	}
-	if (visit->job.run == fabric_patrol_run_host)
+	if (visit->job.run == fabric_patrol_run_host) {
 		patrol->host_stale_flows = visit->stale;
+		patrol->wake_generation = fabric_wake_review_end(&visit->wake, visit->fabric, job->failed);
+	}
 	if (visit->job.run == fabric_patrol_run_host_denials)
 		patrol->host_denials_since_ms = visit->denials_since_ms;
 	if (job->failed)
@@ -307,6 +316,7 @@ static void fabric_patrol_visit_host(struct patrol *patrol)
 	}
 	visit->job.run = fabric_patrol_run_host;
 	visit->stale = patrol->host_stale_flows;
+	fabric_wake_review_gather(&visit->wake, patrol->fabric, patrol->wake_generation);
 	fabric_patrol_post(patrol, visit);
 }
 

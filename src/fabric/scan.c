@@ -12,6 +12,7 @@
 #include "fabric/pool.h"
 #include "fabric/scan_start.h"
 #include "fabric/state.h"
+#include "fabric/suspects.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,6 +91,8 @@ void fabric_open(struct fabric *fabric)
 	fabric->numbers = NULL;
 	slot_scan_clear(&fabric->scanning->scan);
 	fabric_pool_open(fabric->pool);
+	fabric->opened = true;
+	fabric_suspect_wake(fabric);
 }
 
 static void fabric_post_scan(void *context)

@@ -24,6 +24,14 @@ static inline int64_t fabric_slot_carrier_downs(uint32_t downs)
 	return downs == CARRIER_DOWNS_UNKNOWN ? -1 : (int64_t)downs;
 }
 
+/* What shows a slot in use. Zeroed: nothing is known yet. */
+struct slot_activity {
+	bool known;       /* the next two were read */
+	uint64_t bytes;   /* of its veth, both ways, when the counter was read last */
+	uint64_t counter; /* as it was read last; it begins anew with new tables */
+	uint64_t packets; /* all that it has counted */
+};
+
 /* One slot. Each file of the fabric writes the group of members that is its own; PHASE is slot_become()'s. */
 struct slot {
 	struct fabric *fabric;
@@ -76,6 +84,9 @@ struct slot {
 	struct fabric_counts counts; /* last read */
 	uint8_t still;               /* reads in a row that found no change */
 	uint8_t skipped;             /* times in a row that it was not even read since */
+
+	/* activity.c. */
+	struct slot_activity activity;
 
 	/* The callers that wait: for the slot until it is live, and for its end. */
 	struct job *refill; /* the builder's, that prepares it for the pool; NULL: none */

@@ -7,6 +7,7 @@
  * stand in headers of their own: slot.h, pool.h, patrol.h ...
  */
 
+#include "base/vec.h"
 #include "config/config.h"
 #include "fabric/fabric.h"
 #include "fabric/slot.h"
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct activity;
 struct answers;
 struct clients;
 struct event_base;
@@ -45,6 +47,8 @@ struct fabric {
 	struct fabric_watcher watcher;
 	atomic_uint mtu; /* of new links; the builder sets it */
 	bool stopping;
+	bool opened;      /* fabric_open() was called: the slots' plans are all that is wanted */
+	bool wake_unsure; /* fabric_suspect_wake() was called, and no visit of the patrol has begun since */
 
 	struct mailbox *mailbox;
 	struct answers *answers;
@@ -72,10 +76,19 @@ struct fabric {
 	void (*met_shortage)(struct fabric *fabric); /* whoever meets one, and is to try again, calls it */
 	struct patrol *patrol;
 	struct host_facts *host_facts;
-	struct traffic *traffic; /* the one reading of traffic.c */
-	struct clients *clients; /* whose end is due: clients.c */
+	struct clients *clients;   /* whose end is due: clients.c */
+	struct traffic *traffic;   /* the one reading of traffic.c */
+	struct activity *activity; /* the one of activity.c */
 	struct pool *pool;
 };
+
+/* What was read of all slots, in no order. */
+struct traffic_list {
+	VEC_OF(struct fabric_traffic);
+};
+
+/* Reads what all slots have sent and got into LIST, whose former contents go. 0, or -1 with ERR. Any thread, one at a time. */
+int fabric_traffic_read_all(const struct config *config, struct traffic_list *list, struct err *err);
 
 /* Room for a reading. NULL for want of memory. FREE after the threads; NULL is fine. */
 struct traffic *fabric_traffic_new(struct fabric *fabric);
@@ -84,5 +97,8 @@ void fabric_traffic_free(struct traffic *traffic);
 /* The same for clients.c. NULL with ERR. */
 struct clients *fabric_clients_new(struct fabric *fabric, struct err *err);
 void fabric_clients_free(struct clients *clients);
+/* The same for those of activity.c. */
+struct activity *fabric_activity_new(struct fabric *fabric);
+void fabric_activity_free(struct activity *activity);
 
 #endif

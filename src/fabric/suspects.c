@@ -57,6 +57,12 @@ void fabric_suspect_host(struct fabric *fabric)
 	fabric_suspect_hurry(fabric->suspects);
 }
 
+void fabric_suspect_wake(struct fabric *fabric)
+{
+	fabric->wake_unsure = true;
+	fabric_suspect_host(fabric);
+}
+
 void fabric_suspect_routes(struct fabric *fabric, bool hurry)
 {
 	fabric->suspects->routes = true;

@@ -26,6 +26,9 @@ void fabric_suspect_slot(struct slot *slot);
 /* Rules of the host may have been. */
 void fabric_suspect_host(struct fabric *fabric);
 
+/* The same, and the sets of what wakes sandboxes may not be what the slots' plans say. */
+void fabric_suspect_wake(struct fabric *fabric);
+
 /* The routes of the host that all slots share may have been. HURRY: notify for that alone. */
 void fabric_suspect_routes(struct fabric *fabric, bool hurry);
 

@@ -65,6 +65,7 @@ static void fabric_teardown_post(struct slot *slot, struct job_thread *thread, i
 		.nsid = slot->nsid,
 		.leftovers = slot->leftovers,
 		.published = !slot->plan || slot->plan->plan->nat_count,
+		.asleep = !slot->plan || slot->plan->plan->paused,
 	};
 	fabric_job_thread_post(thread, &teardown->job, urgency);
 }

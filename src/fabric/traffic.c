@@ -21,9 +21,7 @@ struct traffic {
 	struct fabric *fabric;
 	fabric_traffic_done *done; /* NULL: no reading is under way */
 	void *context;
-	struct traffic_list {
-		VEC_OF(struct fabric_traffic);
-	} list;
+	struct traffic_list list;
 };
 
 /* Reads a line of /proc/net/dev: "  NAME: " and 16 numbers, bytes received the first and bytes sent the ninth. */
@@ -52,27 +50,33 @@ static bool fabric_parse_traffic(const struct config *config, char *line, struct
 	return true;
 }
 
-static int fabric_run_traffic(struct job *job)
+int fabric_traffic_read_all(const struct config *config, struct traffic_list *list, struct err *err)
 {
-	struct traffic *traffic = container_of(job, struct traffic, job);
 	FILE *file = fopen("/proc/thread-self/net/dev", "re");
 	AUTO_FREE char *line = NULL;
 	size_t size = 0;
 
-	traffic->list.count = 0;
+	list->count = 0;
 	if (!file)
-		return err_set(&job->err, errno, "/proc/thread-self/net/dev");
+		return err_set(err, errno, "/proc/thread-self/net/dev");
 	while (getline(&line, &size, file) > 0) {
 		struct fabric_traffic one, *kept;
-		if (!fabric_parse_traffic(traffic->fabric->config, line, &one))
+		if (!fabric_parse_traffic(config, line, &one))
 			continue;
-		kept = vec_push(&traffic->list);
+		kept = vec_push(list);
 		if (kept)
 			*kept = one;
 	}
 	bool failed = ferror(file);
 	fclose(file);
-	return failed ? err_set(&job->err, EIO, "/proc/thread-self/net/dev") : 0;
+	return failed ? err_set(err, EIO, "/proc/thread-self/net/dev") : 0;
+}
+
+static int fabric_run_traffic(struct job *job)
+{
+	struct traffic *traffic = container_of(job, struct traffic, job);
+
+	return fabric_traffic_read_all(traffic->fabric->config, &traffic->list, &job->err);
 }
 
 static void fabric_finish_traffic(struct job *job)

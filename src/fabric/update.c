@@ -59,6 +59,10 @@ static int fabric_slot_put_rules(struct update *update, const struct fabric_plan
 	/* Equal rules are left alone, for deleting the former ones waits for the kernel. */
 	if (!same && rules_slot_update(update->netns_fd, config, plan, former, err) < 0)
 		return -1;
+	if ((slot_plan_wake(plan) || slot_plan_wake(former)) &&
+	    rules_host_wake(config_layout_or_new(config, plan->layout), plan->slot, slot_plan_wake(former),
+			    slot_plan_wake(plan), err) < 0)
+		return -1;
 	if (!plan->nat_count && !former->nat_count)
 		return 0;
 	return rules_host_publish(config_layout_or_new(config, plan->layout), plan->slot, plan->nat, plan->nat_count,
@@ -102,6 +106,8 @@ static void fabric_slot_restore_plan(const struct update *update)
 	slot_plan_share_release(slot->plan);
 	slot->plan = slot_plan_share_hold(update->former);
 	fabric_suspect_slot(slot);
+	if (slot->plan->plan->paused)
+		fabric_suspect_wake(slot->fabric);
 }
 
 static void fabric_slot_end_update(struct job *job)
@@ -176,6 +182,9 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 	update->netns_fd = netns_fd;
 	update->done = done;
 	update->context = context;
+	/* These two change in asleep.c alone. */
+	share->plan->paused = slot->plan->plan->paused;
+	share->plan->strict = slot->plan->plan->strict;
 	update->plan = share;
 	update->former = slot->plan;
 	slot->plan = slot_plan_share_hold(share);

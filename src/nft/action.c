@@ -50,11 +50,11 @@ static void act_put_element_expression(struct nft_batch *batch, const struct nft
 	mnl_attr_nest_end(batch->open, nest);
 }
 
-void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
+static void act_record(struct nft_batch *batch, const struct nft_set *set, uint32_t address)
 {
 	bool renews = set->count || set->packets_a_second;
 
-	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
+	nft_load_key(batch, set->key, address);
 	struct nft_part part = nft_part_begin(batch, "dynset");
 	mnl_attr_put_strz(batch->open, NFTA_DYNSET_SET_NAME, set->name);
 	/* A count starts again once its element is gone, so each packet renews the element. */
@@ -63,6 +63,16 @@ void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
 	act_put_element_expression(batch, set);
 	nft_part_end(batch, part);
+}
+
+void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
+{
+	act_record(batch, set, NFT_IP_DESTINATION);
+}
+
+void act_record_source(struct nft_batch *batch, const struct nft_set *set)
+{
+	act_record(batch, set, NFT_IP_SOURCE);
 }
 
 /* Writes register 1 to the header of IPv4. FLAGS: what else has a checksum over it, NFT_PAYLOAD_L4CSUM_*. */
@@ -117,13 +127,7 @@ void act_clamp_mss(struct nft_batch *batch)
 	nft_part_u32(batch, NFTA_RT_DREG, NFT_REG_1);
 	nft_part_end(batch, part);
 
-	part = nft_part_begin(batch, "byteorder");
-	nft_part_u32(batch, NFTA_BYTEORDER_SREG, NFT_REG_1);
-	nft_part_u32(batch, NFTA_BYTEORDER_DREG, NFT_REG_1);
-	nft_part_u32(batch, NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
-	nft_part_u32(batch, NFTA_BYTEORDER_LEN, 2);
-	nft_part_u32(batch, NFTA_BYTEORDER_SIZE, 2);
-	nft_part_end(batch, part);
+	nft_swap_to_big_endian(batch, sizeof(uint16_t));
 
 	/* The kernel only ever lowers an MSS. */
 	part = nft_part_begin(batch, "exthdr");
@@ -220,6 +224,23 @@ void act_reject_with_reset(struct nft_batch *batch)
 void act_reject_as_prohibited(struct nft_batch *batch)
 {
 	act_reject(batch, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+}
+
+void act_reject_as_unreachable(struct nft_batch *batch)
+{
+	act_reject(batch, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_HOST_UNREACH);
+}
+
+void act_log(struct nft_batch *batch, const char *prefix, uint16_t group, uint32_t bytes)
+{
+	struct nft_part part = nft_part_begin(batch, "log");
+
+	mnl_attr_put_u16(batch->open, NFTA_LOG_GROUP, htobe16(group));
+	mnl_attr_put_strz(batch->open, NFTA_LOG_PREFIX, prefix);
+	nft_part_u32(batch, NFTA_LOG_SNAPLEN, bytes);
+	/* The kernel else waits for a hundred packets, or for a second. */
+	mnl_attr_put_u16(batch->open, NFTA_LOG_QTHRESHOLD, htobe16(1));
+	nft_part_end(batch, part);
 }
 
 /* CHAIN: NULL unless CODE goes to one. */

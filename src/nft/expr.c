@@ -115,6 +115,18 @@ void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_
 	nft_part_end(batch, part);
 }
 
+void nft_swap_to_big_endian(struct nft_batch *batch, uint32_t size)
+{
+	struct nft_part part = nft_part_begin(batch, "byteorder");
+
+	nft_part_u32(batch, NFTA_BYTEORDER_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_DREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	nft_part_u32(batch, NFTA_BYTEORDER_LEN, size);
+	nft_part_u32(batch, NFTA_BYTEORDER_SIZE, size);
+	nft_part_end(batch, part);
+}
+
 void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size)
 {
 	static const uint8_t nothing[16];

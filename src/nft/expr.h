@@ -66,7 +66,12 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port);          /* of TCP or UDP */
-void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
+void match_sport(struct nft_batch *batch, uint8_t proto, uint16_t port);
+void match_length_over(struct nft_batch *batch, uint32_t bytes); /* of the packet, from its IP header on */
+void match_tcp_syn(struct nft_batch *batch);                     /* SYN without RST */
+void match_tcp_first(struct nft_batch *batch,
+		     enum nft_sense sense); /* a first segment: of FIN, SYN, RST and ACK it has SYN */
+void match_tcp_fin(struct nft_batch *batch);
 void match_tcp_in_flow(struct nft_batch *batch);               /* no first segment: not SYN without ACK */
 void match_icmp_type(struct nft_batch *batch, uint8_t type);   /* RFC 792 */
 void match_icmp_too_big(struct nft_batch *batch);              /* fragmentation is needed, but not allowed */
@@ -85,6 +90,7 @@ void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of N
 void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
 void match_ct_confirmed(struct nft_batch *batch); /* an earlier packet has passed: the flow is tracked */
+void match_ct_mark(struct nft_batch *batch, uint32_t mark);
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
 
 #define NFT_CT_STATE_INVALID     (1u << 0) /* belongs to no flow, and begins none */
@@ -104,6 +110,7 @@ void act_count(struct nft_batch *batch, const char *counter);
 void act_mark(struct nft_batch *batch, uint32_t mark);
 /* add, or update, @set { ... }. If the set limits, the rule goes on only above the limit. */
 void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
+void act_record_source(struct nft_batch *batch, const struct nft_set *set); /* the same for the packet's source */
 /*
  * Gives the packet the source address that its flow's packets have in DIRECTION (IP_CT_DIR_*). nftables cannot compare two fields; after
  * this, a rule looks at an address of the flow where it looks at the packet's source.
@@ -120,6 +127,9 @@ void act_redirect(struct nft_batch *batch);                   /* to the same por
 void act_redirect_to(struct nft_batch *batch, uint16_t port); /* to this port; after match_l4proto() or match_dport() */
 void act_reject_with_reset(struct nft_batch *batch);
 void act_reject_as_prohibited(struct nft_batch *batch);
+void act_reject_as_unreachable(struct nft_batch *batch); /* as a router does whose next hop does not answer */
+/* Hands the packet's first BYTES to the listener of a group of NFLOG, at once; without a listener to nobody. The packet goes on. */
+void act_log(struct nft_batch *batch, const char *prefix, uint16_t group, uint32_t bytes);
 void verdict_accept(struct nft_batch *batch);
 void verdict_drop(struct nft_batch *batch);
 void verdict_notrack(struct nft_batch *batch); /* in a hook of priority raw, before conntrack */

@@ -5,6 +5,7 @@
 #include "nft/expr.h"
 #include "nft/part.h"
 
+#include <endian.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 
@@ -53,6 +54,12 @@ void match_ct_confirmed(struct nft_batch *batch)
 	match_any_bit(batch, IPS_CONFIRMED);
 }
 
+void match_ct_mark(struct nft_batch *batch, uint32_t mark)
+{
+	nft_load_ct(batch, NFT_CT_MARK, -1);
+	nft_compare(batch, NFT_CMP_EQ, &mark, sizeof(mark));
+}
+
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
 {
 	nft_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
@@ -77,6 +84,16 @@ static void match_limit(struct nft_batch *batch, enum nft_limit_type type, uint6
 
 	nft_part_limit(batch, type, per_second, burst, flags);
 	nft_part_end(batch, part);
+}
+
+void match_length_over(struct nft_batch *batch, uint32_t bytes)
+{
+	const uint32_t value = htobe32(bytes);
+
+	nft_load_meta(batch, NFT_META_LEN, NFT_REG_1);
+	/* The kernel's comparison is that of bytes in their order. */
+	nft_swap_to_big_endian(batch, sizeof(value));
+	nft_compare(batch, NFT_CMP_GT, &value, sizeof(value));
 }
 
 void match_packets_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)

@@ -30,6 +30,8 @@ void nft_load_ct(struct nft_batch *batch, uint32_t key, int direction); /* into 
 /* Work on register 1. */
 void nft_load_immediate(struct nft_batch *batch, const void *value, size_t size);
 void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_t size);
+void nft_swap_to_big_endian(struct nft_batch *batch,
+			    uint32_t size); /* a number of so many bytes, from the machine's order */
 void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size);
 void nft_mask_and_set(struct nft_batch *batch, const void *bits, const void *set,
 		      uint32_t size); /* SET within no BITS */

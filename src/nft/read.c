@@ -205,6 +205,32 @@ int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name
 	return 0;
 }
 
+static void nft_read_take_packets(void *context, const char *name, uint64_t packets, uint64_t bytes)
+{
+	uint64_t *wanted = context;
+
+	(void)name;
+	(void)bytes;
+	*wanted = packets;
+}
+
+int nft_read_counter(int netns_fd, uint8_t family, const char *name, uint64_t *packets, struct err *err)
+{
+	struct nft_counter_reader reader = { nft_read_take_packets, packets };
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETOBJ, family, 0);
+	mnl_attr_put_strz(request, NFTA_OBJ_TABLE, NFT_TABLE_NAME);
+	mnl_attr_put_strz(request, NFTA_OBJ_NAME, name);
+	mnl_attr_put_u32(request, NFTA_OBJ_TYPE, htobe32(NFT_OBJECT_COUNTER));
+	if (nft_ask(fd, request, nft_read_take_counter, &reader, err) < 0)
+		return err_wrap(err, "counter %s", name);
+	return 0;
+}
+
 /* ---- One element ---- */
 
 struct nft_found {

@@ -28,6 +28,9 @@ int nft_read_elements(int netns_fd, uint8_t family, const struct nft_set *set,
 int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes),
 		      void *context, struct err *err);
 
+/* Reads the packets of one named counter of our table. 0, or -1 with ERR. ENOENT: there is no such counter. */
+int nft_read_counter(int netns_fd, uint8_t family, const char *name, uint64_t *packets, struct err *err);
+
 /* Whether our table exists; false with ERR. FD: from nft_socket(). */
 bool nft_read_has_table(int fd, uint8_t family, struct err *err);
 

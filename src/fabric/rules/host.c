@@ -11,6 +11,7 @@
  */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/vec.h"
 #include "config/layouts.h"
 #include "fabric/rules/host_rules.h"
@@ -33,13 +34,6 @@ enum {
 	ANSWERED_MAX = 4096,          /* sandboxes with denials at once */
 };
 
-/* Ports published on one address, and on all addresses of the host. */
-static const struct nft_set map_published = { .name = "published",
-					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
-					      .map = true };
-static const struct nft_set map_published_anywhere = { .name = "published_anywhere",
-						       .key = NFT_KEY_PROTO | NFT_KEY_PORT,
-						       .map = true };
 static const struct nft_set set_ingress = { .name = "ingress_sources", .key = NFT_KEY_ADDRESS, .interval = true };
 /* The addresses of host_services: destinations of flows before their redirection. */
 static const struct nft_set set_service_addresses = { .name = "host_service_addresses",
@@ -352,48 +346,24 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 	rules_host_add_forward(batch, config, &groups);
 	if (config->ingress.local_users.count)
 		rules_host_add_local(batch, config, &groups);
+	rules_wake_add(batch, config);
 }
 
 /* ---- Making and looking ---- */
 
-/* Elements of a map. */
-struct elements {
-	VEC_OF(struct nft_element);
-	uint32_t only_to; /* not 0: only elements that lead to this address */
-	bool broken;
+/* The sets that weftd fills, with what it changes. */
+static const struct nft_set *const kept_sets[] = {
+	&map_published, &map_published_anywhere, &set_asleep, &set_asleep_any, &set_wake_ports,
 };
-
-static void rules_host_keep_element(void *context, const struct nft_read_element *read)
-{
-	struct elements *elements = context;
-
-	if (elements->only_to && read->element.to_address != elements->only_to)
-		return;
-	struct nft_element *kept = vec_push(elements);
-	if (kept)
-		*kept = read->element;
-	else
-		elements->broken = true;
-}
-
-/* A missing map has no elements. */
-static int rules_host_read_map(const struct nft_set *map, struct elements *elements, struct err *err)
-{
-	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
-		elements->count = 0;
-		if (nft_read_elements(-1, NFPROTO_INET, map, rules_host_keep_element, elements, err) == 0)
-			return elements->broken ? err_set(err, ENOMEM, "reading map %s", map->name) : 0;
-		if (err->code != EINTR)
-			break;
-	}
-	return err->code == ENOENT ? 0 : -1;
-}
+enum { KEPT_SETS = sizeof(kept_sets) / sizeof(kept_sets[0]) };
 
 int rules_host_check(const struct config *config, bool *intact, struct err *err)
 {
-	static const char *const filled[] = { "published", "published_anywhere", "sandbox_drops",
-					      "answered",  "denied_host_ports",  "denied_host_protocols",
-					      NULL };
+	static const char *const filled[] = {
+		"published",    "published_anywhere", "sandbox_drops",         "answered",
+		"asleep",       "asleep_any",         "denied_host_ports",     "wake_ports",
+		"wake_sources", "wake_targets",       "denied_host_protocols", NULL
+	};
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
@@ -403,7 +373,7 @@ int rules_host_check(const struct config *config, bool *intact, struct err *err)
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 
-static int rules_host_replace(const struct config *config, const struct elements *one, const struct elements *anywhere,
+static int rules_host_replace(const struct config *config, const struct rules_elements kept[static KEPT_SETS],
 			      struct err *err)
 {
 	struct nft_batch batch;
@@ -413,23 +383,42 @@ static int rules_host_replace(const struct config *config, const struct elements
 	nft_table_add(&batch, 0);
 	nft_table_delete(&batch);
 	rules_host_add_table(&batch, config);
-	nft_elements_add(&batch, &map_published, one->items, one->count);
-	nft_elements_add(&batch, &map_published_anywhere, anywhere->items, anywhere->count);
+	for (size_t i = 0; i < KEPT_SETS; i++)
+		nft_elements_add(&batch, kept_sets[i], kept[i].items, kept[i].count);
 	int status = nft_batch_send(&batch, -1, err);
 	nft_batch_free(&batch);
 	return status;
 }
 
+/* A host without NFLOG carries sandboxes all the same, but no packet wakes them. */
+static int rules_host_replace_without_log(const struct config *config,
+					  const struct rules_elements kept[static KEPT_SETS], struct err *err)
+{
+	struct err ignored;
+
+	rules_wake_can_log(false);
+	if (rules_host_replace(config, kept, &ignored) == 0) {
+		log_warning("no packet can wake a sandbox: the kernel lacks NFLOG, its module is nfnetlink_log",
+			    F_STR("error", err->text));
+		return 0;
+	}
+	rules_wake_can_log(true);
+	return -1;
+}
+
 int rules_host_renew(const struct config *config, struct err *err)
 {
-	struct elements one = { 0 }, anywhere = { 0 };
-	int status = rules_host_read_map(&map_published, &one, err);
+	struct rules_elements kept[KEPT_SETS] = { 0 };
+	int status = 0;
+
+	for (size_t i = 0; i < KEPT_SETS && status == 0; i++)
+		status = rules_host_read_set(kept_sets[i], &kept[i], err);
 	if (status == 0)
-		status = rules_host_read_map(&map_published_anywhere, &anywhere, err);
-	if (status == 0)
-		status = rules_host_replace(config, &one, &anywhere, err);
-	vec_free(&one);
-	vec_free(&anywhere);
+		status = rules_host_replace(config, kept, err);
+	if (status < 0 && err->code == ENOENT)
+		status = rules_host_replace_without_log(config, kept, err);
+	for (size_t i = 0; i < KEPT_SETS; i++)
+		vec_free(&kept[i]);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 
@@ -452,92 +441,4 @@ int rules_host_remove(bool *removed, struct err *err)
 	nft_batch_free(&batch);
 	*removed = status == 0;
 	return status < 0 && err->code != ENOENT ? err_wrap(err, "the host's table") : 0;
-}
-
-/* ---- Published ports ---- */
-
-static bool rules_host_same_element(const struct nft_element *a, const struct nft_element *b)
-{
-	return a->first == b->first && a->proto == b->proto && a->port == b->port && a->to_address == b->to_address &&
-	       a->to_port == b->to_port;
-}
-
-static bool rules_host_has_element(const struct elements *elements, const struct nft_element *element)
-{
-	for (size_t i = 0; i < elements->count; i++)
-		if (rules_host_same_element(&elements->items[i], element))
-			return true;
-	return false;
-}
-
-/* Changes the elements of one slot in MAP from HAS to WANTED. */
-static void rules_host_change_map(struct nft_batch *batch, const struct nft_set *map, const struct elements *has,
-				  const struct elements *wanted)
-{
-	for (size_t i = 0; i < has->count; i++)
-		if (!rules_host_has_element(wanted, &has->items[i]))
-			nft_elements_delete(batch, map, &has->items[i], 1);
-	for (size_t i = 0; i < wanted->count; i++)
-		if (!rules_host_has_element(has, &wanted->items[i]))
-			nft_elements_add(batch, map, &wanted->items[i], 1);
-}
-
-/* Selects the ports of NAT for the map of single addresses, or, with ANYWHERE, for the map of all. WANTED has room. */
-static int rules_host_select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_ip, bool anywhere,
-				 struct elements *wanted, struct err *err)
-{
-	for (size_t i = 0; i < count; i++) {
-		char text[ADDR_TEXT_SIZE];
-
-		if (nat[i].listen.any.sa_family != AF_INET || addr_is_loopback(&nat[i].listen))
-			return err_set(err, EAFNOSUPPORT, "publishing %s by nat", addr_format(&nat[i].listen, text));
-		if (addr_is_wildcard(&nat[i].listen) != anywhere)
-			continue;
-		uint32_t ip = ntohl(nat[i].listen.in.sin_addr.s_addr);
-		wanted->items[wanted->count++] = (struct nft_element){
-			.first = anywhere ? 0 : ip,
-			.last = anywhere ? 0 : ip,
-			.proto = rules_ip_proto(nat[i].proto),
-			.port = addr_port(&nat[i].listen),
-			.to_address = host_ip,
-			.to_port = nat[i].guest_port,
-		};
-	}
-	return 0;
-}
-
-static int rules_host_publish_in(struct nft_batch *batch, const struct nft_set *map, uint32_t host_ip,
-				 const struct fabric_nat *nat, size_t count, struct err *err)
-{
-	struct elements has = { .only_to = host_ip };
-	struct elements wanted = { 0 };
-	int status = 0;
-
-	if (vec_reserve(&wanted, count) < 0)
-		status = err_set(err, ENOMEM, "publishing");
-	if (status == 0)
-		status = rules_host_select_nat(nat, count, host_ip, map == &map_published_anywhere, &wanted, err);
-	if (status == 0)
-		status = rules_host_read_map(map, &has, err);
-	if (status == 0)
-		rules_host_change_map(batch, map, &has, &wanted);
-	vec_free(&has);
-	vec_free(&wanted);
-	return status;
-}
-
-int rules_host_publish(const struct config_layout *layout, unsigned slot, const struct fabric_nat *nat, size_t count,
-		       struct err *err)
-{
-	uint32_t host_ip = config_host_ip(layout, slot);
-	struct nft_batch batch;
-
-	nft_batch_begin(&batch, NFPROTO_INET);
-	int status = rules_host_publish_in(&batch, &map_published, host_ip, nat, count, err);
-	if (status == 0)
-		status = rules_host_publish_in(&batch, &map_published_anywhere, host_ip, nat, count, err);
-	if (status == 0)
-		status = nft_batch_send(&batch, -1, err);
-	nft_batch_free(&batch);
-	return status < 0 ? err_wrap(err, "published ports of slot %u", slot) : 0;
 }

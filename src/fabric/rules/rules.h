@@ -56,6 +56,23 @@ int rules_host_publish(const struct config_layout *layout, unsigned slot, const 
 		       struct err *err);
 
 /*
+ * Makes what wakes SLOT on the host WAKE, where it was FORMER; NULL: nothing does. Others' elements are left alone. If the sets do not have
+ * FORMER, whatever they have of the slot is replaced.
+ */
+int rules_host_wake(const struct config_layout *layout, unsigned slot, const struct fabric_wake *former,
+		    const struct fabric_wake *wake, struct err *err);
+
+/* Removes whatever wakes SLOT, where that is not known. */
+int rules_host_wake_forget(const struct config_layout *layout, unsigned slot, struct err *err);
+
+/*
+ * Makes the sets of all that sleep exactly what PLANS say, each of which is paused and has a `wake`. *LOST: so many elements had been
+ * missing.
+ */
+int rules_host_wake_review(const struct config *config, const struct fabric_plan *const *plans, size_t count,
+			   size_t *lost, struct err *err);
+
+/*
  * Makes the tables of a new or reused slot in one batch; tap0 must exist. `inet weft` has the rules of an IP host. The kernel
  * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: a
  * policy without lists, as befits a slot of the pool, and no limits.
@@ -85,6 +102,15 @@ int rules_slot_policy_check(const struct egress *egress, struct err *err);
  */
 int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		      const struct fabric_plan *former, struct err *err);
+
+/* The mark of conntrack for flows that were there when their sandbox was paused. */
+enum { RULES_MARK_HELD = 1 };
+
+/* Makes the slot as PLAN has it, paused, strict or neither, in one batch; nothing else of it changes. 0, or -1 with ERR. */
+int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+
+/* Reads how many packets showed the sandbox in use since its tables were made. 0, or -1 with ERR. */
+int rules_slot_activity(int netns_fd, uint64_t *packets, struct err *err);
 
 /*
  * Does the same as rules_slot_apply() for a slot in use. Counters go on from their present values, or from KNOWN (read before;

@@ -30,7 +30,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TAP     "tap0"
+#define TAP     RULES_TAP
 #define UPWARDS RULES_UPWARDS
 
 enum {
@@ -194,27 +194,13 @@ static void rules_slot_add_input(struct nft_batch *batch, const struct config_la
 	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", RULES_DENIAL_GATEWAY));
 }
 
-static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
-{
-	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, true, NULL };
-
-	nft_chain_add(batch, "forward", &hook, NULL);
-	RULE(batch, "forward", match_tcp_syn(batch), act_clamp_mss(batch));
-	RULE(batch, "forward", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
-	     verdict_goto(batch, RULES_CHAIN_EGRESS));
-	RULE(batch, "forward", match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED),
-	     verdict_accept(batch));
-	RULE(batch, "forward", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, guest),
-	     match_ct_dnat(batch), verdict_accept(batch));
-	RULE(batch, "forward", act_count(batch, "drop_forward"), verdict_drop(batch));
-}
-
 static void rules_slot_add_inet_table(struct nft_batch *batch, const struct config *config,
 				      const struct fabric_plan *plan, const struct fabric_counts *counts)
 {
 	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
 						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
-						"denied_protocol",      "drop_forward",   RULES_COUNTER_ISOLATED };
+						"denied_protocol",      "drop_forward",   RULES_COUNTER_ISOLATED,
+						RULES_COUNTER_ACTIVE };
 	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
 	const struct cidr4 ranges[] = { layout->host_cidr, layout->veth_cidr, layout->tap };
 	uint32_t guest = layout->guest.ip;
@@ -234,7 +220,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	rules_slot_add_untracked(batch, layout);
 	rules_slot_add_input(batch, layout);
 	rules_egress_add(batch, config, rules_slot_egress_of(plan)->isolated);
-	rules_slot_add_forward(batch, guest);
+	rules_forward_add(batch, config, plan);
 }
 
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,

@@ -74,6 +74,11 @@ int rules_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *er
 	return 0;
 }
 
+int rules_slot_activity(int netns_fd, uint64_t *packets, struct err *err)
+{
+	return nft_read_counter(netns_fd, NFPROTO_INET, RULES_COUNTER_ACTIVE, packets, err);
+}
+
 /* ---- Generation ---- */
 
 static int rules_take_generation(const struct nlmsghdr *message, void *data)

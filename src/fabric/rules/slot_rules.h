@@ -30,8 +30,12 @@ extern const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SET
 /* The chain that sets the DSCP of what leaves the slot; it exists only in a slot whose policy says so. */
 #define RULES_CHAIN_DSCP "guest_dscp"
 
-/* The link of a slot's namespace that leads to the host. */
+/* The links of a slot's namespace: to the guest, and to the host. */
+#define RULES_TAP     "tap0"
 #define RULES_UPWARDS "eth0"
+
+/* The counter of packets that show a sandbox in use. */
+#define RULES_COUNTER_ACTIVE "active"
 
 /* The chain that judges what the guest sends into the world. */
 #define RULES_CHAIN_EGRESS "guest_egress"
@@ -56,6 +60,9 @@ void rules_egress_close(struct nft_batch *batch);
 
 /* Lets pass again what the configuration and the policy allow, in a batch of its own. 0, or -1 with ERR. */
 int rules_egress_open(int netns_fd, const struct config *config, bool isolated, struct err *err);
+
+/* Adds the chains for what passes between guest and host, as PLAN is paused, strict or neither. RULES_CHAIN_EGRESS is there. */
+void rules_forward_add(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan);
 
 /* Adds both tables of PLAN's slot. Counters start at COUNTS; the policy's lists are on SIDE. */
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,

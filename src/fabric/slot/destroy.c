@@ -139,6 +139,8 @@ int slot_destroy_slot(struct kern_rtnl *host, struct slot_remains *remains, stru
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->published && rules_host_publish(remains->layout, remains->slot, NULL, 0, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
+	if (remains->asleep && rules_host_wake_forget(remains->layout, remains->slot, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
 	if (slot_destroy_name(host, remains, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;

@@ -16,6 +16,7 @@ struct slot_remains {
 	unsigned slot;
 	const struct config_layout *layout; /* in: its names and addresses */
 	bool published;                     /* in: ports of the host may lead to it */
+	bool asleep;                        /* in: packets may wake it */
 	bool leftovers; /* in: sockets of a former run may be inside, and are ended, for they would pin the namespace */
 	int nsid;       /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
 	bool had_name;  /* out */

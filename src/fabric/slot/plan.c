@@ -14,6 +14,7 @@ struct slot_plan_copy {
 	struct fabric_plan plan; /* the one that callers hold */
 	struct egress egress;
 	struct bandwidth bandwidth;
+	struct fabric_wake wake;
 	char id[SANDBOX_ID_MAX + 1];
 };
 
@@ -42,6 +43,18 @@ static int slot_plan_copy_egress(struct egress *to, const struct egress *from)
 	return slot_plan_copy_array(&to->deny, from->deny, from->deny_count, sizeof(*to->deny));
 }
 
+static int slot_plan_copy_wake(struct slot_plan_copy *copy, const struct fabric_wake *wake)
+{
+	struct wake_port *ports;
+
+	if (slot_plan_copy_array(&ports, wake->ports, wake->count, sizeof(*ports)) < 0)
+		return -1;
+	copy->wake = *wake;
+	copy->wake.ports = ports;
+	copy->plan.wake = &copy->wake;
+	return 0;
+}
+
 struct fabric_plan *slot_plan_copy(const struct fabric_plan *plan)
 {
 	struct slot_plan_copy *copy = calloc(1, sizeof(*copy));
@@ -54,6 +67,7 @@ struct fabric_plan *slot_plan_copy(const struct fabric_plan *plan)
 	copy->plan.egress = &copy->egress;
 	copy->plan.bandwidth = &copy->bandwidth;
 	copy->plan.nat = NULL;
+	copy->plan.wake = NULL;
 	if (plan->id)
 		strncat(copy->id, plan->id, SANDBOX_ID_MAX);
 	if (plan->bandwidth)
@@ -64,6 +78,8 @@ struct fabric_plan *slot_plan_copy(const struct fabric_plan *plan)
 	if (slot_plan_copy_array(&nat, plan->nat, plan->nat_count, sizeof(*nat)) < 0)
 		goto fail;
 	copy->plan.nat = nat;
+	if (plan->wake && slot_plan_copy_wake(copy, plan->wake) < 0)
+		goto fail;
 	return &copy->plan;
 
 fail:
@@ -81,6 +97,7 @@ void slot_plan_free(struct fabric_plan *plan)
 	free(copy->egress.allow);
 	free(copy->egress.deny);
 	free((void *)plan->nat);
+	free((void *)copy->wake.ports);
 	free(copy);
 }
 
@@ -129,6 +146,11 @@ bool slot_plan_same_owner(const struct fabric_plan *a, const struct fabric_plan 
 {
 	return a->has_tap_owner == b->has_tap_owner &&
 	       (!a->has_tap_owner || (a->tap_uid == b->tap_uid && a->tap_gid == b->tap_gid));
+}
+
+const struct fabric_wake *slot_plan_wake(const struct fabric_plan *plan)
+{
+	return plan->paused ? plan->wake : NULL;
 }
 
 struct plan_share *slot_plan_share_new(const struct fabric_plan *plan)

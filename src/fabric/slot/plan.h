@@ -31,6 +31,8 @@ void slot_plan_share_release(struct plan_share *share);
 bool slot_plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b);
 bool slot_plan_same_rate(const struct rate *a, const struct rate *b);
 bool slot_plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b);
+/* What wakes the sandbox of PLAN as it is now; NULL: nothing does. */
+const struct fabric_wake *slot_plan_wake(const struct fabric_plan *plan);
 bool slot_plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b);
 
 #endif

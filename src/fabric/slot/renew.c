@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/answers.h"
 #include "fabric/slot/clean.h"
 #include "kernel/conntrack.h"
 #include "kernel/kern_route.h"
@@ -38,6 +39,8 @@ int slot_renew_silence(struct slot_work *work, bool published, struct err *err)
 	if (kern_route_remove(work->host, &route, NULL, err) < 0)
 		return -1;
 	if (published && rules_host_publish(work->layout, slot, NULL, 0, err) < 0)
+		return -1;
+	if (work->plan->paused && rules_host_wake(work->layout, slot, work->plan->wake, NULL, err) < 0)
 		return -1;
 	if (link.alias[0] && kern_link_set_alias(work->host, link.index, name, "", err) < 0)
 		return -1;
@@ -126,6 +129,8 @@ static int slot_renew_parts(struct slot_work *work, struct err *err)
 	};
 
 	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	if (work->former->paused && slot_answers_set(work->netns_fd, false, err) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i](work, err) < 0)

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What passes through a slot's namespace: chain forward of its table, and the count of packets that show the sandbox in use.
+ *
+ * While a sandbox sleeps, packets of the flows that its guest had when it was paused are answered for it with ICMP host unreachable. To TCP
+ * that is no end of the connection: of its retransmissions, one that is answered so does not make the pause before the next longer (RFC
+ * 6069), so the sender goes on trying each second or two, and has its answer that soon after the resume. Such flows are known by a mark
+ * of conntrack, which the pause gives to those that are there. A flow that begins while the sandbox sleeps has none: its guest may be
+ * resumed already while the rules are still these, and a client that connects would take an error for the end.
+ *
+ * A slot is strict when the flows of its guest were forgotten. Conntrack alone would take the next packet of each for the first of a new
+ * flow, and the connection would go on. Nobody can reset it ahead of that, since nobody knows its sequence numbers. So who sends on it next
+ * gets the reset, with the numbers of the segment that it sent, be it client or guest. A FIN begins no flow, as conntrack sees it, and is
+ * invalid.
+ */
+#include "fabric/rules/slot_rules.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/rules/policy.h"
+#include "fabric/rules/rules.h"
+#include "nft/expr.h"
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+
+#define CHAIN "forward"
+
+enum {
+	/* Answers a second for a guest that sleeps. What comes beyond that is dropped. */
+	ANSWERS = 1000,
+	/* A TCP segment with so many bytes has payload, or acknowledges selectively, as only the receiver of payload does. */
+	BARE_SEGMENT = 60,
+	NTP_PORT = 123,
+};
+
+/* In a rule: matches what clients send on connections that a guest had when it was paused. */
+static void rules_forward_match_held(struct nft_batch *batch)
+{
+	match_iifname(batch, RULES_UPWARDS);
+	match_ct_mark(batch, RULES_MARK_HELD);
+	match_ct_state(batch, NFT_CT_STATE_ESTABLISHED);
+	match_l4proto(batch, NFT_IS, IPPROTO_TCP);
+}
+
+static void rules_forward_add_state(struct nft_batch *batch, const struct fabric_plan *plan)
+{
+	if (plan->paused) {
+		RULE(batch, CHAIN, rules_forward_match_held(batch), match_packets_under(batch, ANSWERS, ANSWERS),
+		     act_reject_as_unreachable(batch));
+		RULE(batch, CHAIN, rules_forward_match_held(batch), verdict_drop(batch));
+	}
+	if (plan->strict) {
+		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), match_tcp_first(batch, NFT_IS_NOT),
+		     act_reject_with_reset(batch));
+		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_INVALID), match_tcp_fin(batch),
+		     act_reject_with_reset(batch));
+	}
+}
+
+/* Fills the empty chain. */
+static void rules_forward_fill(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan)
+{
+	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
+
+	rules_forward_add_state(batch, plan);
+	RULE(batch, CHAIN, match_tcp_syn(batch), act_clamp_mss(batch));
+	RULE(batch, CHAIN, match_iifname(batch, RULES_TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
+	     verdict_goto(batch, RULES_CHAIN_EGRESS));
+	RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED),
+	     verdict_accept(batch));
+	RULE(batch, CHAIN, match_iifname(batch, RULES_UPWARDS), match_ip_daddr(batch, NFT_IS, layout->guest.ip),
+	     match_ct_dnat(batch), verdict_accept(batch));
+	RULE(batch, CHAIN, act_count(batch, "drop_forward"), verdict_drop(batch));
+}
+
+/*
+ * Counts what was let through, as a chain behind the other one. A guest asks for names and for the time without anybody's doing, so that
+ * is left out, with the answers.
+ */
+static void rules_forward_add_activity(struct nft_batch *batch)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER + 10, false, NULL };
+	static const uint16_t of_its_own[] = { RULES_DNS_PORT, NTP_PORT };
+
+	nft_chain_add(batch, "active_datagrams", NULL, NULL);
+	for (size_t i = 0; i < sizeof(of_its_own) / sizeof(of_its_own[0]); i++) {
+		RULE(batch, "active_datagrams", match_dport(batch, IPPROTO_UDP, of_its_own[i]),
+		     match_iifname(batch, RULES_TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
+		     verdict_accept(batch));
+		RULE(batch, "active_datagrams", match_sport(batch, IPPROTO_UDP, of_its_own[i]),
+		     match_oifname(batch, RULES_TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
+		     verdict_accept(batch));
+	}
+	RULE(batch, "active_datagrams", act_count(batch, RULES_COUNTER_ACTIVE));
+
+	nft_chain_add(batch, "activity", &hook, NULL);
+	RULE(batch, "activity", match_l4proto(batch, NFT_IS, IPPROTO_TCP), match_length_over(batch, BARE_SEGMENT),
+	     act_count(batch, RULES_COUNTER_ACTIVE));
+	RULE(batch, "activity", match_l4proto(batch, NFT_IS, IPPROTO_UDP), verdict_goto(batch, "active_datagrams"));
+}
+
+void rules_forward_add(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, true, NULL };
+
+	nft_chain_add(batch, CHAIN, &hook, NULL);
+	rules_forward_fill(batch, config, plan);
+	rules_forward_add_activity(batch);
+}
+
+int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+{
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	nft_chain_flush(&batch, CHAIN);
+	rules_forward_fill(&batch, config, plan);
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status < 0 ? err_wrap(err, "rules of slot %u", plan->slot) : 0;
+}
