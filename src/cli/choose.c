@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "cli/args.h"
+#include "cli/sandbox.h"
 #include "client/ask.h"
 
 #include <stdlib.h>
@@ -65,6 +66,11 @@ static bool cli_choose_default(const json_t *sandbox, const char *value)
 	return client_is(sandbox, "default") == (strcmp(value, "yes") == 0);
 }
 
+static bool cli_choose_wake(const json_t *sandbox, const char *value)
+{
+	return strcmp(value, "asked") == 0 ? cli_sandbox_is_asked(sandbox) : cli_sandbox_is_asleep(sandbox);
+}
+
 struct filter {
 	const char *key;
 	const char *words; /* the values allowed, separated by spaces; NULL: any */
@@ -80,6 +86,7 @@ static const struct filter filters[] = {
 	{ "id", NULL, false, false, cli_choose_id },
 	{ "port", NULL, true, false, cli_choose_port },
 	{ "default", "yes no", false, false, cli_choose_default },
+	{ "wake", "asleep asked", false, false, cli_choose_wake },
 };
 
 enum { FILTERS = sizeof(filters) / sizeof(filters[0]) };
@@ -103,7 +110,8 @@ static int cli_choose_check_one(const char *text, struct err *err)
 		value = cli_choose_value(filter, text);
 	if (!value)
 		return err_set(err, 0,
-			       "--filter %s: not one of: state=S label=K[=V] name=TEXT id=TEXT port=P default=yes|no",
+			       "--filter %s: not one of: state=S label=K[=V] name=TEXT id=TEXT port=P default=yes|no "
+			       "wake=asleep|asked",
 			       text);
 	filter--;
 	if (!*value)

@@ -16,9 +16,11 @@ struct err;
 /* For completion: filters that need no value of the user's own. */
 #define CHOOSE_FILTERS                                                                                                 \
 	"state=creating state=waiting state=attached state=ready state=detached state=paused state=draining "          \
-	"state=failed default=yes default=no"
+	"state=failed default=yes default=no wake=asleep wake=asked"
 
-#define CHOOSE_FILTER_TEXT "only sandboxes with state=S, label=K[=V], name=TEXT, id=TEXT, port=P, default=yes or no"
+#define CHOOSE_FILTER_TEXT                                                                                             \
+	"only sandboxes with state=S, label=K[=V], name=TEXT, id=TEXT, port=P, default=yes or no, wake=asleep or "     \
+	"asked"
 
 /* Whether the values of --filter in ARGS can be understood. 0, or -1 with ERR. */
 int cli_choose_check(const struct args *args, struct err *err);

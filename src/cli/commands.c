@@ -17,6 +17,18 @@
 		    "tell the guest the client's address: PROXY protocol v2, TCP only"                                 \
 	}
 
+#define WAKE_OPTION                                                                                                    \
+	{                                                                                                              \
+		"wake", "PORTS", false, NULL,                                                                          \
+		    "what wakes it while it is paused: 8080,5353/udp, published, any or none"                          \
+	}
+#define WAKE_TIME_OPTIONS                                                                                              \
+	{ "min-awake", "T", false, NULL, "how long after a pause or a resume nothing wakes it (default 5s)" },         \
+	    { "wake-timeout", "T", false, NULL, "how long a client is held while it is paused (default 1m)" },         \
+	{                                                                                                              \
+		"idle-report", "T", false, NULL, "how long without traffic until an event says so"                     \
+	}
+
 static const struct option_spec register_options[] = {
 	{ "name", "NAME", false, NULL, "a name, which means it wherever its id does" },
 	{ "port", "P[/PROTO][=ADDR:PORT]", true, NULL,
@@ -30,6 +42,8 @@ static const struct option_spec register_options[] = {
 	{ "door", "WAY[:P]", true, NULL,
 	  "who may come through the front door, to all ports or to P: public, token, closed:P" },
 	{ "door-token", "SHA256", false, NULL, "the SHA-256 of the token, in base64" },
+	WAKE_OPTION,
+	WAKE_TIME_OPTIONS,
 	{ "body", "FILE", false, NULL,
 	  "the whole request as JSON, from a file or from '-', instead of the options above" },
 	{ 0 },
@@ -91,6 +105,8 @@ static const struct option_spec set_options[] = {
 	{ "door", "WAY[:P]", true, NULL,
 	  "who may come through the front door, to all ports or to P: public, token, closed:P, none:P" },
 	{ "door-token", "SHA256", false, NULL, "the SHA-256 of the token, in base64" },
+	WAKE_OPTION,
+	WAKE_TIME_OPTIONS,
 	{ 0 },
 };
 
@@ -100,6 +116,11 @@ static const struct option_spec policy_options[] = {
 	{ "internet", "yes|no", false, "yes no", "whether public addresses may be reached at all" },
 	{ "dscp", "N", false, NULL, "the DSCP of what leaves the sandbox, 0 to 63; 0: as the guest sets it" },
 	{ "isolated", "yes|no", false, "yes no", "whether everything is shut, services of the host and DNS too" },
+	{ 0 },
+};
+
+static const struct option_spec pause_options[] = {
+	WAKE_OPTION,
 	{ 0 },
 };
 
@@ -184,20 +205,30 @@ const struct command commands[] = {
 	  command_unpublish },
 	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
 	  NULL, command_default },
-	{ "set", "ID", 1, 1, false, false, set_options, "Change name, bandwidth, limits, labels and door of a sandbox",
+	{ "set", "ID", 1, 1, false, false, set_options, "Change name, limits, labels, door and wake of a sandbox",
 	  "RATE and BURST are bytes, with K, M or G if need be: 12M is 12 MiB a second. T is 500ms, 30s, 5m or 2h. "
 	  "'none'\n"
-	  "removes a limit, or the door's token. What is not given stays as it is. Connections that are open follow.",
+	  "removes a limit, the door's token, or what wakes it. What is not given stays as it is. Connections that are "
+	  "open follow.",
 	  command_set },
 	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
 	  policy_text, command_policy },
-	{ "pause", "ID...", 1, OPERANDS_ANY, false, false, NULL, "Say that the VMs of sandboxes are paused",
-	  "Their connections stay; new ones are held until 'weftctl resume'. Of several IDs each is tried, and the "
+	{ "pause", "ID...", 1, OPERANDS_ANY, false, false, pause_options, "Say that the VMs of sandboxes are paused",
+	  "Their connections stay; new ones are held until 'weftctl resume'. With --wake they are asleep: who wants "
+	  "them\n"
+	  "there makes weftd ask their manager to resume them, until another --wake. Of several IDs each is tried, and "
+	  "the "
 	  "worst\n"
 	  "exit code counts.",
 	  command_pause },
 	{ "resume", "ID...", 1, OPERANDS_ANY, false, false, resume_options, "Say that the VMs of sandboxes go on",
 	  several_text, command_resume },
+	{ "wake", "ID...", 1, OPERANDS_ANY, false, false, NULL, "Ask the managers of sandboxes to resume them",
+	  "As a packet for a sandbox that is asleep would: it is paused until its manager has resumed it. 'weftctl "
+	  "wait "
+	  "ID'\n"
+	  "tells when. Of several IDs each is tried, and the worst exit code counts.",
+	  command_wake },
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
 	{ "diagnose", "ID", 1, 1, false, false, diagnose_options, "Walk a sandbox's path and name the first broken hop",

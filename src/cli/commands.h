@@ -22,6 +22,7 @@ int command_set(const struct cli *cli);
 int command_policy(const struct cli *cli);
 int command_pause(const struct cli *cli);
 int command_resume(const struct cli *cli);
+int command_wake(const struct cli *cli);
 int command_reach(const struct cli *cli);
 int command_diagnose(const struct cli *cli);
 int command_doctor(const struct cli *cli);

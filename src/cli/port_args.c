@@ -69,10 +69,18 @@ json_t *cli_port_to_publish(const struct args *args, const char *what, const cha
 			 equals ? equals + 1 : NULL, "via", nat ? "nat" : NULL, "proxy_protocol", header ? "v2" : NULL);
 }
 
-json_t *cli_port_to_unpublish(const struct args *args, const char *what, const char *text, struct err *err)
+json_t *cli_port_of_guest(const char *what, const char *text, struct err *err)
 {
 	const char *proto;
 	long port;
+
+	if (cli_port_read(what, text, strlen(text), &port, &proto, err) < 0)
+		return NULL;
+	return proto ? json_string(text) : json_integer(port);
+}
+
+json_t *cli_port_to_unpublish(const struct args *args, const char *what, const char *text, struct err *err)
+{
 
 	(void)args; /* no option says more */
 	if (cli_port_is_listen(text))
@@ -81,7 +89,5 @@ json_t *cli_port_to_unpublish(const struct args *args, const char *what, const c
 		err_set(err, 0, "%s: '%s' is neither a port nor ADDR:PORT", what, text);
 		return NULL;
 	}
-	if (cli_port_read(what, text, strlen(text), &port, &proto, err) < 0)
-		return NULL;
-	return proto ? json_string(text) : json_integer(port);
+	return cli_port_of_guest(what, text, err);
 }

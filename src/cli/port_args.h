@@ -17,4 +17,7 @@ json_t *cli_port_to_publish(const struct args *args, const char *what, const cha
 /* The same for a port to take back, "8080", "53/udp" or "127.0.0.1:18080". */
 json_t *cli_port_to_unpublish(const struct args *args, const char *what, const char *text, struct err *err);
 
+/* The same for a port of the guest alone, "8080" or "53/udp". */
+json_t *cli_port_of_guest(const char *what, const char *text, struct err *err);
+
 #endif

@@ -27,6 +27,77 @@ enum cell_style cli_sandbox_style(const char *state)
 	return CELL_PLAIN;
 }
 
+bool cli_sandbox_is_asleep(const json_t *sandbox)
+{
+	return strcmp(client_text(sandbox, "state"), "paused") == 0 && json_is_object(json_object_get(sandbox, "wake"));
+}
+
+bool cli_sandbox_is_asked(const json_t *sandbox)
+{
+	return cli_sandbox_is_asleep(sandbox) && *client_text(json_object_get(sandbox, "wake"), "asked_at");
+}
+
+const char *cli_sandbox_state_word(const json_t *sandbox)
+{
+	if (!cli_sandbox_is_asleep(sandbox))
+		return client_text(sandbox, "state");
+	return cli_sandbox_is_asked(sandbox) ? "waking" : "asleep";
+}
+
+/* "80" or "53/udp" of each endpoint, once. */
+static void cli_sandbox_write_published(FILE *out, const json_t *endpoints)
+{
+	const char *between = "";
+	json_t *endpoint, *other;
+	size_t i, j;
+
+	json_array_foreach(endpoints, i, endpoint)
+	{
+		const char *proto = client_text(endpoint, "proto");
+		json_int_t port = client_number(endpoint, "guest_port");
+
+		json_array_foreach(endpoints, j, other)
+		{
+			if (j == i ||
+			    (client_number(other, "guest_port") == port && !strcmp(client_text(other, "proto"), proto)))
+				break;
+		}
+		if (j < i)
+			continue;
+		fprintf(out, "%s%lld%s", between, (long long)port, strcmp(proto, "udp") == 0 ? "/udp" : "");
+		between = ", ";
+	}
+	if (!*between)
+		fputs("(there are none)", out);
+}
+
+char *cli_sandbox_wakers_text(const json_t *sandbox)
+{
+	const json_t *wake = json_object_get(sandbox, "wake"), *ports = json_object_get(wake, "ports");
+	struct base_text text;
+	FILE *out = cli_text_open(&text);
+	json_t *port;
+	size_t i;
+
+	if (json_is_array(ports)) {
+		fputs(json_array_size(ports) > 1 ? "ports " : "port ", out);
+		json_array_foreach(ports, i, port)
+		{
+			fputs(i ? ", " : "", out);
+			if (json_is_string(port))
+				fputs(json_string_value(port), out);
+			else
+				fprintf(out, "%lld", (long long)json_integer_value(port));
+		}
+	} else if (strcmp(client_text(wake, "ports"), "published") == 0) {
+		fputs("published ports ", out);
+		cli_sandbox_write_published(out, json_object_get(sandbox, "endpoints"));
+	} else {
+		fputs(json_is_object(wake) ? "any port" : "nothing", out);
+	}
+	return cli_text_close(&text, out);
+}
+
 char *cli_sandbox_listen_text(const json_t *endpoint)
 {
 	const json_t *listen = json_object_get(endpoint, "listen");

@@ -13,6 +13,16 @@
 /* The colour of STATE. */
 enum cell_style cli_sandbox_style(const char *state);
 
+/* The state of SANDBOX for people, one word: "asleep" if it is paused and something wakes it, "waking" once its manager was asked. */
+const char *cli_sandbox_state_word(const json_t *sandbox);
+
+/* Whether SANDBOX is paused, and something would wake it; and whether its manager was asked to resume it. */
+bool cli_sandbox_is_asleep(const json_t *sandbox);
+bool cli_sandbox_is_asked(const json_t *sandbox);
+
+/* What wakes SANDBOX: "ports 8080, 5353/udp", "published ports 8080", "any port", "nothing". The caller frees. */
+char *cli_sandbox_wakers_text(const json_t *sandbox);
+
 /* A row for each endpoint, behind a column of NAME_WIDTH for the word "endpoints". */
 void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox, int name_width);
 

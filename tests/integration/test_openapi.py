@@ -46,7 +46,7 @@ class Document:
         """(path, method, operation, parameters) of all calls."""
         for path, item in self.tree["paths"].items():
             shared = item.get("parameters", [])
-            for method in ("get", "put", "patch", "delete"):
+            for method in ("get", "put", "patch", "delete", "post"):
                 if method in item:
                     parameters = [self.resolve(one) for one in shared + item[method].get("parameters", [])]
                     yield path, method, item[method], parameters
@@ -92,12 +92,13 @@ def some_value(rng):
             *WORDS[:4], None, True, False, 0, -1, 1, 80, 8080, 65536, 1.5, 10**18, [], {}, [8080], [0], {"guest_port": 8080},
             [{"guest_port": 8080, "listen": "127.0.0.1:18080"}], {"internet": True}, {"k": "v"}, {"rate": 1}, {"idle_ms": 1},
             {"to_guest": {"rate": 1000}}, {"public": False}, {"ports": {"80": "closed"}}, "127.0.0.1:18080", "keep", "reset", [["x"]], {"uid": 1, "gid": 1},
+            {"ports": "any"}, {"ports": [8080, "5353/udp"], "min_awake_ms": 0}, {"timeout_ms": 1000}, {"state": "paused"},
         ]
     )
 
 
 FIELDS = ["name", "door", "ports", "default", "ready_port", "tap_owner", "egress", "bandwidth", "limits", "labels", "publish", "unpublish",
-          "paused", "flows", "nonsense"]
+          "paused", "flows", "wake", "idle_report_ms", "nonsense"]
 
 
 def some_body(rng):
@@ -135,6 +136,30 @@ def test_every_answer_is_a_documented_one(served, document, seed):  # noqa: F811
         document.check(path, method, reply)
         seen.add((path, method, reply.status))
     assert len({status for _path, _method, status in seen}) >= 6, seen
+
+
+def test_a_sandbox_that_is_woken_is_shown_as_documented(served, document):  # noqa: F811
+    path, wake = "/v1/sandboxes/{id}", "/v1/sandboxes/{id}/wake"
+    served.api.register("a1", {"wake": {"ports": [8080, "5353/udp"]}, "idle_report_ms": 5})
+    served.api.register("a2", {"labels": {"state": "paused"}})
+    awake = served.api.request("POST", "/v1/sandboxes/a1/wake")
+    assert awake.status == 409 and "only a paused one" in awake.body["detail"]
+    served.api.patch("a1", {"labels": {"state": "paused"}})
+    served.api.patch("a2", {"labels": {"state": "paused"}})
+    never = served.api.request("POST", "/v1/sandboxes/a2/wake")
+    assert (never.status, never.body["field"]) == (409, "/wake")
+    asked = served.api.request("POST", "/v1/sandboxes/a1/wake", body={})
+    assert asked.status == 202 and asked.body["wake"]["by"] == "api" and asked.body["state"] == "paused"
+    refused = served.api.request("POST", "/v1/sandboxes/a1/wake", body={"paused": False})
+    assert (refused.status, refused.body["field"]) == (400, "/paused")
+    for reply in (awake, never, asked, refused, served.api.request("POST", "/v1/sandboxes/nobody/wake")):
+        document.check(wake, "post", reply)
+    shown = served.api.request("GET", "/v1/sandboxes/a1")
+    document.check(path, "get", shown)
+    assert shown.body["wake"]["ports"] == [8080, "5353/udp"] and shown.body["idle_report_ms"] == 5
+    listed = served.api.request("GET", "/v1/sandboxes?wake=asked&state=paused")
+    assert [one["id"] for one in listed.body["sandboxes"]] == ["a1"]
+    assert served.api.request("GET", "/v1/sandboxes/a1/wake").headers["Allow"] == "POST"
 
 
 def test_events_are_documented_ones(served, document):  # noqa: F811

@@ -34,6 +34,8 @@ BODY = {
     },
     "bandwidth": {"to_guest": {"rate": 12500000, "burst": 1000000}},
     "limits": {"connections": 1000, "idle_ms": 90000},
+    "wake": {"ports": [*range(8000, 8010), "5353/udp"]},
+    "idle_report_ms": 60000,
 }
 
 
@@ -97,7 +99,7 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     guest = sandbox["guest"]
     seen = Seen(terminal)
 
-    seen.look("ls", values=[BUSY, LONG, "waiting", "10.11.0.1", "10.11.0.2", "49983"])
+    seen.look("ls", values=[BUSY, LONG, "waiting", "10.11.0.1", "10.11.0.2", "20000"])
     for columns in WIDTHS:
         assert terminal(columns, "ls", "-q") == (f"{BUSY}\n{LONG}\n", 0)
         wide, _ = terminal(columns, "ls", "--wide")
@@ -106,8 +108,13 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
         "show",
         BUSY,
         values=[BUSY, "waiting", "/run/netns/ns-1", "veth-1", "tap0", "10.11.0.1", guest["mac"], guest["boot_arg"]]
-        + [*listens, *strings(BODY["labels"]), "203.0.113.0/24", "198.51.100.7/32", "8039", "192.0.2.0/24"],
+        + [*listens, *strings(BODY["labels"]), "203.0.113.0/24", "198.51.100.7/32", "8039", "192.0.2.0/24", "5353/udp", "not within 5.0s"],
     )
+    seen.look("set", BUSY, "--wake", "published", values=[f"changed {BUSY}"])
+    seen.look("pause", BUSY, "--wake", "any", values=[f"{BUSY} is asleep"])
+    seen.look("ls", values=["asleep", "IDLE"])
+    seen.look("resume", BUSY, values=[f"{BUSY} is"])
+    seen.look("wake", "--help", values=["usage: weftctl", "until its manager has resumed it"], words=True)
     seen.look("policy", BUSY, values=["internet", "203.0.113.0/24", "198.51.100.7/32 tcp", "8039", "192.0.2.0/24 udp"])
     seen.look("reach", BUSY, "203.0.113.9:443", values=["allowed", "203.0.113.9:443", "policy:"])
     seen.look("register", LONG, "--port", "80", values=[LONG, "10.11.0.2", "waiting", "127.0.0.1:", "[::1]:"])

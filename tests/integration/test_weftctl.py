@@ -196,7 +196,7 @@ def test_policy_alone_shows_it(fake, run):
 def test_ls_is_a_table_that_awk_can_read(fake, run):
     fake.answers = [http(200, {"sandboxes": [sandbox(), sandbox(id="b" * 64, slot=111, state="ready", default=False)]})]
     lines = run("ls", env={"COLUMNS": "20"}).stdout.splitlines()
-    assert lines[0].split() == ["SANDBOX", "SLOT", "STATE", "SINCE", "HOST-IP", "CONN", "PORTS"]
+    assert lines[0].split() == ["SANDBOX", "SLOT", "STATE", "SINCE", "IDLE", "HOST-IP", "CONN", "PORTS"]
     assert [line.split()[0] for line in lines[1:]] == ["a1", "b" * 64]
     assert [line.split()[2] for line in lines[1:]] == ["waiting", "ready"]
     assert lines[0].index("STATE") == lines[1].index("waiting") == lines[2].index("ready")
@@ -272,6 +272,113 @@ def test_ls_chooses_and_sorts_ids_table_and_json_alike(fake, run, options, ids):
     by_id = {one["id"]: one for one in five()}
     listed = json.loads(run("ls", "--json", *options).stdout)
     assert listed == {"sandboxes": [by_id[id] for id in ids.split()], "adopting": True}
+
+
+WAKE = {"ports": [8080, "5353/udp"], "min_awake_ms": 5000, "timeout_ms": 90000, "asked_at": None, "by": None}
+ASKED = {**WAKE, "asked_at": "2026-01-14T09:37:00Z", "by": "8080/tcp from 192.0.2.7"}
+
+
+def sleepers():
+    """One that nothing wakes, one that is asleep, one whose manager was asked, and one that is awake."""
+    return [
+        sandbox(id="a1", slot=1, state="paused", wake=None, idle_ms=0),
+        sandbox(id="b2", slot=2, state="paused", wake=WAKE, idle_ms=192000),
+        sandbox(id="c3", slot=3, state="paused", wake=ASKED, idle_ms=9500),
+        sandbox(id="d4", slot=4, state="ready", wake=WAKE),
+    ]
+
+
+def test_ls_tells_who_is_asleep_and_for_how_long_idle(fake, run):
+    fake.answers = [http(200, {"sandboxes": sleepers()})] * 3
+    lines = [line.split() for line in run("ls").stdout.splitlines()]
+    assert lines[0][4] == "IDLE"
+    assert [(line[2], line[4]) for line in lines[1:]] == [("paused", "0ms"), ("asleep", "3m12s"), ("waking", "9.5s"), ("ready", "-")]
+    assert run("ls", "-q", "--filter", "wake=asleep").stdout.split() == ["b2", "c3"]
+    assert run("ls", "-q", "--filter", "wake=asked").stdout.split() == ["c3"]
+
+
+@pytest.mark.parametrize(
+    "ports, words",
+    [
+        ([8080], "port 8080"),
+        ([8080, "5353/udp"], "ports 8080, 5353/udp"),
+        ("any", "any port"),
+        ("published", "published ports 80, 53/udp, 81, 82"),
+    ],
+)
+def test_show_says_what_would_wake_it_and_who_has(fake, run, ports, words):
+    wake = {**ASKED, "ports": ports}
+    fake.answers = [http(200, sandbox(state="paused", wake=wake, endpoints=PORTS, idle_ms=9500, idle_report_ms=60000)), http(200, {"not_open": []})]
+    rows = shown(run, "a1")
+    assert rows["state"][0].endswith(", asleep")
+    assert rows["idle"] == ["for 9.5s, reported after 1m00s"]
+    assert rows["woken by"] == [words]
+    assert rows["woken by: times"] == ["not within 5.0s of a pause or a resume; clients are held for 1m30s"]
+    assert rows["woken by: asked"][0].startswith("2026-01-14T09:37:00Z (") and rows["woken by: asked"][0].endswith("ago), because of 8080/tcp from 192.0.2.7")
+
+
+def test_show_says_that_nothing_wakes_it(fake, run):
+    fake.answers = [http(200, sandbox(state="paused", wake=None, endpoints=[]))]
+    assert shown(run, "a1")["woken by"] == ["nothing"]
+
+
+def test_wake_asks_and_says_so(fake, run):
+    fake.answers = [http(202, sandbox(state="paused", wake={**ASKED, "by": "api"})), http(202, sandbox(state="paused", wake=ASKED)), http(202, sandbox())]
+    assert run("wake", "a1").stdout == "a1: its manager is asked to resume it\n"
+    assert run("wake", "a1").stdout == "a1: its manager was asked to resume it already\n"
+    assert json.loads(run("wake", "a1", "--json").stdout) == sandbox()
+    assert fake.requests == [("POST", "/v1/sandboxes/a1/wake", None)] * 3
+
+
+def test_wake_fails_where_nothing_is_asleep(fake, run):
+    fake.answers = [problem(409, "sandbox a1 is ready, and only a paused one can be woken")]
+    done = run("wake", "a1")
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert "only a paused one can be woken" in done.stderr
+
+
+def test_pause_says_what_wakes_it(fake, run):
+    before, after = http(200, sandbox(wake=ASKED)), http(200, sandbox(state="paused", wake=WAKE))
+    never = http(200, sandbox(wake=None))
+    fake.answers = [before, after, never, after, before, after]
+    assert run("pause", "a1", "--wake", "22,53/udp").stdout == "a1 is asleep\n"
+    assert run("pause", "a1", "--wake", "any").returncode == DONE
+    assert run("pause", "a1", "--wake", "none").returncode == DONE
+    assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
+        {"paused": True, "wake": {"ports": [22, "53/udp"], "min_awake_ms": 5000, "timeout_ms": 90000}},
+        {"paused": True, "wake": {"ports": "any"}},
+        {"paused": True, "wake": None},
+    ]
+
+
+def test_set_changes_of_wake_only_what_is_given(fake, run):
+    fake.answers = [http(200, sandbox(wake=ASKED)), http(200, sandbox())] * 4
+    assert run("set", "a1", "--min-awake", "none").returncode == DONE
+    assert run("set", "a1", "--wake", "published", "--wake-timeout", "2m").returncode == DONE
+    assert run("set", "a1", "--idle-report", "5m").returncode == DONE
+    assert run("set", "a1", "--wake", "none", "--idle-report", "none").returncode == DONE
+    kept = {"ports": [8080, "5353/udp"], "min_awake_ms": 5000, "timeout_ms": 90000}
+    assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
+        {"wake": {**kept, "min_awake_ms": 0}},
+        {"wake": {**kept, "ports": "published", "timeout_ms": 120000}},
+        {"idle_report_ms": 300000},
+        {"wake": None, "idle_report_ms": 0},
+    ]
+
+
+def test_set_of_times_needs_something_that_wakes_it(fake, run):
+    fake.answers = [http(200, sandbox(wake=None))]
+    done = run("set", "a1", "--min-awake", "1s")
+    assert done.returncode == FAILED
+    assert "--min-awake: nothing wakes the sandbox: --wake PORTS says what does" in done.stderr
+
+
+def test_register_says_what_wakes_it(fake, run):
+    fake.answers = [http(201, sandbox())]
+    done = run("register", "a1", "--wake", "8080,5353/udp", "--wake-timeout", "30s", "--min-awake", "0s", "--idle-report", "10m")
+    assert done.returncode == DONE, done.stderr
+    wake = {"ports": [8080, "5353/udp"], "timeout_ms": 30000, "min_awake_ms": 0}
+    assert fake.requests == [("PUT", "/v1/sandboxes/a1", {"wake": wake, "idle_report_ms": 600000})]
 
 
 def test_ls_has_a_column_of_names_where_there_are_names(fake, run):
@@ -811,6 +918,16 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["set", "a", "--name", "x y"], "--name 'x y'"),
         (["set", "a", "--label", "x"], "--label x: not K=V"),
         (["set", "a", "--connect-deadline", "none"], "--connect-deadline none: it must be from 1ms to 168h"),
+        (["register", "a", "--min-awake", "1s"], "--min-awake: nothing wakes the sandbox"),
+        (["register", "a", "--wake", "8080,x"], "--wake: 'x'"),
+        (["register", "a", "--wake", ""], "--wake: ''"),
+        (["set", "a", "--wake", "80/sctp"], "--wake 80/sctp: 'sctp' is neither tcp nor udp"),
+        (["set", "a", "--wake", "none", "--wake-timeout", "5s"], "--wake none and --wake-timeout exclude each other"),
+        (["set", "a", "--wake-timeout", "999ms"], "--wake-timeout 999ms: it must be from 1s to 1h"),
+        (["set", "a", "--min-awake", "2h"], "--min-awake 2h: it must be at most 1h"),
+        (["set", "a", "--idle-report", "169h"], "--idle-report 169h: it must be at most 168h"),
+        (["pause", "a", "--wake", "0"], "--wake: '0'"),
+        (["wake"], "ID is missing"),
         (["set", "a", "--idle", "169h"], "--idle 169h: it must be at most 168h"),
         (["events", "--since", "3"], "belong together"),
         (["top", "--interval", "0"], "--interval: '0'"),

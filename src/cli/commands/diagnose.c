@@ -6,6 +6,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
+#include "cli/sandbox.h"
 
 #include <string.h>
 
@@ -59,7 +60,7 @@ static void command_diagnose_print(const struct cli *cli, const char *id, const 
 	cli_text_print(stdout, "sandbox %s", id);
 	if (sandbox)
 		cli_text_print(stdout, "  slot %lld  state %s", (long long)client_number(sandbox, "slot"),
-			       client_text(sandbox, "state"));
+			       cli_sandbox_state_word(sandbox));
 	putchar('\n');
 	json_array_foreach(json_object_get(diagnosis, "hops"), i, hop) command_diagnose_add_hop(table, hop);
 	cli_table_print(table, &cli->screen);

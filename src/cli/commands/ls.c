@@ -141,6 +141,17 @@ static void command_ls_add_since(struct table *table, const json_t *sandbox, con
 	cli_table_add(table, CELL_PLAIN, cli_text_since(client_text(sandbox, key), clock_wall_ms(), since));
 }
 
+/* weftd before 1.1 does not say. */
+static void command_ls_add_idle(struct table *table, const json_t *sandbox, const char *key)
+{
+	char idle[TEXT_NUMBER_SIZE];
+
+	cli_table_add(table, CELL_PLAIN,
+		      json_is_integer(json_object_get(sandbox, key))
+			  ? cli_text_duration((uint64_t)client_number(sandbox, key), idle)
+			  : "-");
+}
+
 static void command_ls_add_text(struct table *table, const json_t *sandbox, const char *key)
 {
 	cli_table_add(table, CELL_PLAIN, client_text(sandbox, key));
@@ -148,9 +159,7 @@ static void command_ls_add_text(struct table *table, const json_t *sandbox, cons
 
 static void command_ls_add_state(struct table *table, const json_t *sandbox, const char *key)
 {
-	const char *state = client_text(sandbox, key);
-
-	cli_table_add(table, cli_sandbox_style(state), state);
+	cli_table_add(table, cli_sandbox_style(client_text(sandbox, key)), cli_sandbox_state_word(sandbox));
 }
 
 static void command_ls_add_slot(struct table *table, const json_t *sandbox, const char *key)
@@ -208,7 +217,7 @@ static const struct ls_column columns[] = {
 	{ "STATE", SHOWN_ALWAYS, "state", command_ls_add_state },
 	{ ">SINCE", SHOWN_ALWAYS, "since", command_ls_add_since },
 	{ ">REGISTERED", SHOWN_WIDE, "registered_at", command_ls_add_since },
-	{ ">ACTIVE", SHOWN_WIDE, "last_activity", command_ls_add_since },
+	{ ">IDLE", SHOWN_ALWAYS, "idle_ms", command_ls_add_idle },
 	{ "NETNS", SHOWN_WIDE, "netns", command_ls_add_text },
 	{ "HOST-IP", SHOWN_ALWAYS, "host_ip", command_ls_add_text },
 	{ ">CONN", SHOWN_ALWAYS, "connections_open", command_ls_add_count },

@@ -11,6 +11,7 @@
 #include "cli/port_args.h"
 #include "cli/sandbox.h"
 #include "cli/value_args.h"
+#include "cli/wake_args.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -158,7 +159,8 @@ static json_t *command_register_make_body(const struct args *args, struct err *e
 	long port;
 
 	if (command_register_add_ports(body, args, err) < 0 || command_register_add_labels(body, args, err) < 0 ||
-	    command_register_add_door(body, args, err) < 0)
+	    command_register_add_door(body, args, err) < 0 || cli_wake_add(body, NULL, args, err) < 0 ||
+	    cli_wake_add_idle(body, args, err) < 0)
 		goto fail;
 	if (name && cli_value_name("--name", name, body, err) < 0)
 		goto fail;

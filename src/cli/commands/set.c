@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl set: the API replaces labels, bandwidth, limits and door whole, while a person changes one of them. So the sandbox is read, and
+ * weftctl set: the API replaces labels, bandwidth, limits, door and wake whole, while a person changes one of them. So the sandbox is read, and
  * what it has is sent back with the changes. Two people who do that at once overwrite each other, as with any editor.
  */
 #include "base/err.h"
@@ -9,6 +9,7 @@
 #include "cli/door_args.h"
 #include "cli/print_text.h"
 #include "cli/value_args.h"
+#include "cli/wake_args.h"
 
 #include <string.h>
 
@@ -138,6 +139,17 @@ static int command_set_add_door(json_t *body, const json_t *sandbox, const struc
 	return 0;
 }
 
+/* Without SANDBOX the options are checked as if it had a `wake`. */
+static int command_set_add_wake(json_t *body, const json_t *sandbox, const struct args *args, struct err *err)
+{
+	json_t *assumed = json_object();
+	const json_t *former = sandbox ? json_object_get(sandbox, "wake") : assumed;
+	int added = cli_wake_add(body, former, args, err);
+
+	json_decref(assumed);
+	return added < 0 ? -1 : cli_wake_add_idle(body, args, err);
+}
+
 /* The PATCH of SANDBOX that the options mean; NULL with ERR. Without SANDBOX the options alone are checked. */
 static json_t *command_set_body(const json_t *sandbox, const struct args *args, struct err *err)
 {
@@ -149,7 +161,7 @@ static json_t *command_set_body(const json_t *sandbox, const struct args *args, 
 	if (command_set_add_labels(body, sandbox, args, err) == 0 &&
 	    command_set_add_rates(body, sandbox, args, err) == 0 &&
 	    command_set_add_limits(body, sandbox, args, err) == 0 &&
-	    command_set_add_door(body, sandbox, args, err) == 0)
+	    command_set_add_door(body, sandbox, args, err) == 0 && command_set_add_wake(body, sandbox, args, err) == 0)
 		return body;
 fail:
 	json_decref(body);

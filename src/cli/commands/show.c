@@ -38,9 +38,44 @@ static void command_show_add_state(struct table *table, const json_t *sandbox)
 	char since[TEXT_NUMBER_SIZE];
 
 	cli_table_add(table, CELL_DIM, "state");
-	cli_table_addf(table, cli_sandbox_style(state), "%s for %s%s%s", state,
-		       cli_text_since(client_text(sandbox, "since"), clock_wall_ms(), since), *reason ? ": " : "",
-		       reason);
+	cli_table_addf(table, cli_sandbox_style(state), "%s for %s%s%s%s", state,
+		       cli_text_since(client_text(sandbox, "since"), clock_wall_ms(), since),
+		       cli_sandbox_is_asleep(sandbox) ? ", asleep" : "", *reason ? ": " : "", reason);
+}
+
+static void command_show_add_idle(struct table *table, const json_t *sandbox)
+{
+	json_int_t report = client_number(sandbox, "idle_report_ms");
+	char idle[TEXT_NUMBER_SIZE], at[TEXT_NUMBER_SIZE];
+
+	if (!json_is_integer(json_object_get(sandbox, "idle_ms")))
+		return;
+	cli_table_add(table, CELL_DIM, "idle");
+	cli_table_addf(table, CELL_PLAIN, "for %s%s%s",
+		       cli_text_duration((uint64_t)client_number(sandbox, "idle_ms"), idle),
+		       report ? ", reported after " : "", report ? cli_text_duration((uint64_t)report, at) : "");
+}
+
+/* What wakes it, when it does, and who has. */
+static void command_show_add_wake(struct table *table, const json_t *sandbox)
+{
+	const json_t *wake = json_object_get(sandbox, "wake");
+	const char *asked_at = client_text(wake, "asked_at");
+	char min_awake[TEXT_NUMBER_SIZE], timeout[TEXT_NUMBER_SIZE], since[TEXT_NUMBER_SIZE];
+	AUTO_FREE char *wakers = cli_sandbox_wakers_text(sandbox);
+
+	command_show_add_pair(table, "woken by", CELL_PLAIN, wakers);
+	if (!json_is_object(wake))
+		return;
+	cli_table_add(table, CELL_DIM, "  times");
+	cli_table_addf(table, CELL_PLAIN, "not within %s of a pause or a resume; clients are held for %s",
+		       cli_text_duration((uint64_t)client_number(wake, "min_awake_ms"), min_awake),
+		       cli_text_duration((uint64_t)client_number(wake, "timeout_ms"), timeout));
+	if (!*asked_at)
+		return;
+	cli_table_add(table, CELL_DIM, "  asked");
+	cli_table_addf(table, CELL_ODD, "%s (%s ago), because of %s", asked_at,
+		       cli_text_since(asked_at, clock_wall_ms(), since), client_text(wake, "by"));
 }
 
 static void command_show_add_dns(struct table *table, const json_t *servers)
@@ -225,6 +260,7 @@ static void command_show_add_registration(struct table *table, const json_t *san
 	command_show_add_rate(table, "  to the guest", json_object_get(bandwidth, "to_guest"));
 	command_show_add_rate(table, "  from the guest", json_object_get(bandwidth, "from_guest"));
 	command_show_add_limits(table, json_object_get(sandbox, "limits"));
+	command_show_add_wake(table, sandbox);
 }
 
 static void command_show_print(const struct cli *cli, const json_t *sandbox, const json_t *status)
@@ -241,6 +277,7 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox, con
 	command_show_add_network(table, sandbox);
 	command_show_add_time(table, "registered", client_text(sandbox, "registered_at"));
 	command_show_add_time(table, "last activity", client_text(sandbox, "last_activity"));
+	command_show_add_idle(table, sandbox);
 	command_show_add_counters(table, json_object_get(sandbox, "counters"));
 	command_show_add_registration(table, sandbox);
 	command_show_add_door(table, sandbox, status);
