@@ -355,10 +355,10 @@ static int kern_conntrack_take_one(const struct nlmsghdr *message, void *context
 	return 0;
 }
 
-/* MESSAGE with WAY as its CTA_TUPLE_ORIG; NULL without memory. */
-static struct nl_msg *kern_conntrack_put_way(struct nl_msg *message, const struct kern_conntrack_way *way)
+/* MESSAGE with WAY as its TYPE (CTA_TUPLE_ORIG or _REPLY); NULL without memory. */
+static struct nl_msg *kern_conntrack_put_way(struct nl_msg *message, int type, const struct kern_conntrack_way *way)
 {
-	struct nlattr *tuple = message ? nla_nest_start(message, CTA_TUPLE_ORIG | NLA_F_NESTED) : NULL;
+	struct nlattr *tuple = message ? nla_nest_start(message, type | NLA_F_NESTED) : NULL;
 	struct nlattr *part = tuple ? nla_nest_start(message, CTA_TUPLE_IP | NLA_F_NESTED) : NULL;
 
 	if (!part || nla_put_u32(message, CTA_IP_V4_SRC, htobe32(way->source)) < 0 ||
@@ -378,8 +378,8 @@ fail:
 	return NULL;
 }
 
-int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, struct kern_conntrack_flow *flow,
-			bool *found, struct err *err)
+static int kern_conntrack_find_by(int netns_fd, int tuple, const struct kern_conntrack_way *way,
+				  struct kern_conntrack_flow *flow, bool *found, struct err *err)
 {
 	struct nl_msg *message;
 	struct kern_rtnl netfilter;
@@ -389,13 +389,25 @@ int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, stru
 	*found = false;
 	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
-	message = kern_conntrack_put_way(kern_conntrack_message(IPCTNL_MSG_CT_GET, 0, AF_INET), way);
+	message = kern_conntrack_put_way(kern_conntrack_message(IPCTNL_MSG_CT_GET, 0, AF_INET), tuple, way);
 	status = kern_rtnl_ask(&netfilter, message, kern_conntrack_take_one, flow, err, NETFILTER);
 	kern_rtnl_close(&netfilter);
 	*found = status == 0;
 	if (status < 0 && err->code == ENOENT)
 		return 0;
 	return status < 0 ? err_wrap(err, "asking conntrack") : 0;
+}
+
+int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, struct kern_conntrack_flow *flow,
+			bool *found, struct err *err)
+{
+	return kern_conntrack_find_by(netns_fd, CTA_TUPLE_ORIG, way, flow, found, err);
+}
+
+int kern_conntrack_find_reply(int netns_fd, const struct kern_conntrack_way *reply, struct kern_conntrack_flow *flow,
+			      bool *found, struct err *err)
+{
+	return kern_conntrack_find_by(netns_fd, CTA_TUPLE_REPLY, reply, flow, found, err);
 }
 
 /* ---- The host's flows of one sandbox ---- */

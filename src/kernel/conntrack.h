@@ -61,6 +61,10 @@ int kern_conntrack_mark(int netns_fd, uint32_t mark, struct err *err);
 int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, struct kern_conntrack_flow *flow,
 			bool *found, struct err *err);
 
+/* The same of the flow whose answers come as REPLY: for one of whose first packet only the translated form is known. */
+int kern_conntrack_find_reply(int netns_fd, const struct kern_conntrack_way *reply, struct kern_conntrack_flow *flow,
+			      bool *found, struct err *err);
+
 /* Tracked flows of the namespace, as the kernel counts them. */
 int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err);
 

@@ -13,6 +13,7 @@
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
+#include "kernel/packet_log.h"
 #include "kernel/sock_kill.h"
 #include "kernel/sock_list.h"
 
@@ -129,11 +130,44 @@ static int look(struct kern_rtnl *rtnl, struct err *err)
 	return 0;
 }
 
+static void take_packet(void *context, const uint8_t *bytes, size_t size)
+{
+	size_t *total = context;
+
+	for (size_t i = 0; i < size; i++)
+		*total += bytes[i];
+}
+
+static int read_packets(struct kern_rtnl *rtnl, struct err *err)
+{
+	struct kern_packet_log log;
+	size_t total = 0;
+	int got;
+
+	(void)rtnl;
+	if (kern_packet_log_open(&log, 1874, 2048, err) < 0)
+		return -1;
+	while ((got = kern_packet_log_read(&log, take_packet, &total, err)) > 0)
+		;
+	kern_packet_log_close(&log);
+	return got;
+}
+
+static int find_flow(struct kern_rtnl *rtnl, struct err *err)
+{
+	const struct kern_conntrack_way way = { .source = 0x0a0b0002, .port = 40000, .source_port = 8080 };
+	struct kern_conntrack_flow flow;
+	bool found;
+
+	(void)rtnl;
+	return kern_conntrack_find_reply(-1, &way, &flow, &found, err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static int (*const readers[])(struct kern_rtnl *, struct err *) = { read_links, read_routes, read_namespace,
-									    read_flows, end_sockets, read_host,
-									    look,       list_sockets };
+	static int (*const readers[])(
+	    struct kern_rtnl *, struct err *) = { read_links, read_routes, read_namespace, read_flows,   end_sockets,
+						  read_host,  look,        list_sockets,   read_packets, find_flow };
 	struct kern_rtnl rtnl = KERN_RTNL_CLOSED;
 	struct err err = { 0 };
 
