@@ -270,7 +270,7 @@ START_TEST(so_do_those_that_a_configuration_adds)
 }
 END_TEST
 
-/* Without and with a policy that has something in each set, no internet and a limit; isolated; with a given and a learned MAC. */
+/* Without and with a policy that has something in each set, no internet and a limit; isolated; asleep; with a given and a learned MAC. */
 START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 {
 	static struct egress_rule rules[] = {
@@ -289,6 +289,7 @@ START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 		{ .slot = 1, .id = "a" },
 		{ .slot = 1, .id = "a", .egress = &egress, .bandwidth = &slow },
 		{ .slot = 1, .id = "a", .egress = &switched },
+		{ .slot = 1, .id = "a", .paused = true, .strict = true },
 	};
 	const struct fabric_counts counts = { 0 };
 	struct nft_batch batch;
@@ -413,7 +414,7 @@ int main(void)
 	tcase_set_timeout(tables, 120);
 	tcase_add_test(tables, all_rules_of_the_hosts_table_come_back_equal);
 	tcase_add_loop_test(tables, so_do_those_that_a_configuration_adds, 0, 2);
-	tcase_add_loop_test(tables, all_rules_of_a_slots_tables_come_back_equal, 0, 6);
+	tcase_add_loop_test(tables, all_rules_of_a_slots_tables_come_back_equal, 0, 8);
 	suite_add_tcase(suite, tables);
 	tcase_add_checked_fixture(pairs, setup, NULL);
 	tcase_add_test(pairs, rules_that_differ_in_a_single_thing_are_not_equal);
