@@ -8,8 +8,11 @@
 
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { GROUP = 77, SNAPLEN = 64 };
 
@@ -45,11 +48,18 @@ static void close_all(void)
 	config_free(lab.config);
 }
 
-static void send_datagrams(unsigned port, unsigned payload, unsigned count)
+static void send_datagrams(uint16_t port, size_t payload, unsigned count)
 {
-	lab_run("python3 -c \"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-		"for _ in range(%u): s.sendto(b'x' * %u, ('127.0.0.1', %u))\"",
-		count, payload, port);
+	const struct sockaddr_in to = { .sin_family = AF_INET,
+					.sin_port = htons(port),
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char bytes[1024] = { 'x', 'x', 'x', 'x' };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	for (unsigned i = 0; i < count; i++)
+		ck_assert_int_eq(sendto(fd, bytes, payload, 0, (const struct sockaddr *)&to, sizeof(to)),
+				 (ssize_t)payload);
+	close(fd);
 }
 
 static int read_next(void)

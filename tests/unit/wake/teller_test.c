@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -388,6 +389,21 @@ START_TEST(a_text_larger_than_the_sockets_buffer_arrives)
 }
 END_TEST
 
+START_TEST(a_shortage_of_descriptors_is_waited_for)
+{
+	struct rlimit before, none;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	wake_teller_tell(teller, path, "a1", "{}");
+	run_until(counts().failures == 1);
+	ck_assert_ptr_nonnull(strstr(counts().error, strerror(EMFILE)));
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	run_until(counts().told == 1);
+}
+END_TEST
+
 START_TEST(a_path_that_is_too_long_is_an_error_like_others)
 {
 	char longer[200];
@@ -421,6 +437,7 @@ int main(void)
 	tcase_add_loop_test(telling, an_untold_post_is_given_up_wherever_it_is, 0, 3);
 	tcase_add_test(telling, many_posts_to_a_manager_that_hangs_hold_few_connections);
 	tcase_add_test(telling, a_text_larger_than_the_sockets_buffer_arrives);
+	tcase_add_test(telling, a_shortage_of_descriptors_is_waited_for);
 	tcase_add_test(telling, a_path_that_is_too_long_is_an_error_like_others);
 	suite_add_tcase(suite, telling);
 	return run_suite(suite);
