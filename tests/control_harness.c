@@ -145,6 +145,7 @@ static void wake(void *context, struct control_request *request)
 		return;
 	}
 	registry_wake_note(sandbox, clock_wall_ms(), "api");
+	control_event(control, "wake", sandbox->id, json_pack("{s:s, s:i}", "via", "api", "attempt", 1));
 	control_request_answer(request, 202, wire_write_sandbox(sandbox, config));
 }
 

@@ -216,6 +216,28 @@ def test_a_failed_sandbox_comes_first_with_its_cause(page):
     browser.wait(IDS + '.join() === "a3,a2,a1"')
 
 
+def test_who_is_asleep_is_told_and_what_wakes_it(page):
+    api, browser = page.api, page.browser
+    api.register("a1", {"ports": [80, {"guest_port": 53, "proto": "udp"}], "wake": {}})
+    api.register("a2")
+    page.show(2, URL + "#a1")
+    word = f"{row('a1')}.children[1].textContent"
+    assert "waiting" in browser.evaluate(word)
+    for name in ("a1", "a2"):
+        api.patch(name, {"labels": {"state": "paused"}})
+    browser.wait(f'{word}.startsWith("asleep")')
+    browser.wait(row("a2") + '.children[1].textContent.startsWith("paused")')
+    browser.wait(f'{PANEL}.includes("woken by published ports: 80, 53/udp")')
+    assert api.request("POST", "/v1/sandboxes/a1/wake").status == 202
+    browser.wait(f'{word}.startsWith("waking")')
+    browser.wait(f'{PANEL}.includes("its manager is asked to resume it since") && {PANEL}.includes("because of api")')
+    browser.wait(f'{PANEL}.includes("wanted (api)")')
+    api.patch("a1", {"labels": {"state": "ready"}})
+    browser.wait(f'{word}.startsWith("ready") && !{PANEL}.includes("is asked to resume")')
+    browser.evaluate("location.hash = '#a2'")
+    browser.wait(f'{PANEL}.includes("nothing wakes it while it is paused")')
+
+
 def test_a_daemon_that_is_down_is_told_over_everything(page):
     api, browser = page.api, page.browser
     for number in range(30):

@@ -22,7 +22,7 @@ function matches(entry) {
 	const wanted = $("search").value.trim().toLowerCase(), o = entry.object;
 	if (list.state && o.state !== list.state) return false;
 	if (!wanted) return true;
-	return [o.id, o.name || "", o.host_ip, o.netns, ...labelsOf(o), ...o.endpoints.flatMap((e) => e.listen)].some((text) => text.toLowerCase().includes(wanted));
+	return [o.id, o.name || "", stateWord(o), o.host_ip, o.netns, ...labelsOf(o), ...o.endpoints.flatMap((e) => e.listen)].some((text) => text.toLowerCase().includes(wanted));
 }
 function arrange() {
 	const compare = ORDERS[list.order][1], sign = list.down ? 1 : -1;
@@ -78,7 +78,7 @@ function drawRow(row, entry) {
 	row.name.textContent = o.name || "";
 	row.labels.textContent = row.labels.title = labelsOf(o).join(" ");
 	row.state.className = o.state;
-	row.word.textContent = o.state + (o.default ? " (default)" : "");
+	row.word.textContent = stateWord(o) + (o.default ? " (default)" : "");
 	row.since.title = o.reason || "";
 	drawPath(row.path, entry);
 	row.connections.textContent = entry.open + (entry.held ? " (" + entry.held + " held)" : "");

@@ -110,7 +110,8 @@ function onEvent(event) {
 	if (event.type === "unregistered") { overtake(event.sandbox, "gone"); drop(event.sandbox); return; }
 	const entry = sandboxes.get(event.sandbox);
 	if (entry && event.type === "state") {
-		entry.object = {...entry.object, state: event.to, since: event.time, reason: event.reason || null};
+		const wake = entry.object.wake && {...entry.object.wake, asked_at: null, by: null};
+		entry.object = {...entry.object, state: event.to, since: event.time, reason: event.reason || null, wake};
 		entry.diagnosisAt = 0;
 	}
 	if (entry) remember(entry, event);

@@ -105,6 +105,13 @@ function drawDoor(parent, o) {
 	}
 	if (!ports.length) part.append(make("p", "mono faint", doorUrl(o, "PORT")));
 }
+/* What would wake it, who has, and since when it is idle. */
+function drawSleep(parent, o) {
+	const part = section(parent, "Sleep");
+	part.append(make("p", "", "no traffic for " + ago(o.last_activity || o.registered_at)));
+	part.append(make("p", o.wake ? "" : "faint", o.wake ? "woken by " + wakers(o) : "nothing wakes it while it is paused"));
+	if (isAsked(o)) part.append(make("p", "warn", "its manager is asked to resume it since " + clock(o.wake.asked_at) + " (" + ago(o.wake.asked_at) + "), because of " + o.wake.by));
+}
 function drawPanel() {
 	const entry = sandboxes.get(panel.id), box = $("panel");
 	box.hidden = !panel.id;
@@ -119,13 +126,14 @@ function drawPanel() {
 	box.replaceChildren(make("h2", "", panel.id), close);
 	if (!entry) { box.append(make("p", "faint", "No such sandbox" + (host.status ? "." : " is known yet."))); return; }
 	if (o.name) box.append(make("p", "", o.name));
-	box.append(make("p", o.state, make("span", "dot"), o.state + " for " + ago(o.since) + (o.default ? ", default" : "")));
+	box.append(make("p", o.state, make("span", "dot"), stateWord(o) + " for " + ago(o.since) + (o.default ? ", default" : "")));
 	if (o.reason) box.append(make("p", "bad reason", o.reason));
 	if (entry.trouble) box.append(make("p", "bad", eventText(entry.trouble)));
 	if (labelsOf(o).length) box.append(make("p", "small labels", labelsOf(o).join("  ")));
 	drawHops(box, entry);
 	drawAddresses(box, o);
 	drawDoor(box, o);
+	drawSleep(box, o);
 	const traffic = section(box, "Traffic"), graph = newGraph();
 	drawGraph(graph, entry.to, entry.from);
 	traffic.append(graph, make("p", "mono", make("span", "to-text", "to guest " + bytes(latest(entry.to)) + "/s, mean " + bytes(mean(entry.to)) + "/s")),

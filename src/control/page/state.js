@@ -40,6 +40,14 @@ function ago(time) {
 	return s < 60 ? s + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
 }
 const clock = (time) => new Date(time).toTimeString().slice(0, 8);
+/* A paused sandbox that something would wake, and one whose manager was asked to resume it. */
+const isAsleep = (o) => o.state === "paused" && Boolean(o.wake);
+const isAsked = (o) => isAsleep(o) && Boolean(o.wake.asked_at);
+const stateWord = (o) => isAsked(o) ? "waking" : isAsleep(o) ? "asleep" : o.state;
+function wakers(o) {
+	const published = () => [...new Set(o.endpoints.map((e) => e.guest_port + (e.proto === "udp" ? "/udp" : "")))].join(", ") || "none";
+	return Array.isArray(o.wake.ports) ? o.wake.ports.join(", ") : o.wake.ports === "any" ? "any port" : "published ports: " + published();
+}
 const labelsOf = (o) => Object.entries(o.labels).map((pair) => pair.join("="));
 
 function put(object) {
@@ -113,6 +121,8 @@ function eventText(event) {
 	if (event.type === "state") return event.from + " \u2192 " + event.to + (event.cause ? " (" + event.cause + ")" : "");
 	if (event.type === "denied") return "denied " + [event.proto, event.destination, event.port || undefined, event.rule].filter((x) => x !== undefined).join(" ");
 	if (event.type === "host") return event.check + ": " + event.status + (event.detail ? ", " + event.detail : "");
+	if (event.type === "wake") return "wanted" + (event.dest_port ? " at " + event.dest_port + "/" + event.proto : "") + (event.source ? " by " + event.source : "") + " (" + event.via + ")" + (event.attempt > 1 ? ", asked " + event.attempt + " times" : "");
+	if (event.type === "idle") return "idle for " + Math.round(event.idle_ms / 1000) + " s";
 	if (event.type === "renamed") return "renamed " + (event.former || "-") + " \u2192 " + (event.name || "-");
 	if (event.type === "door") return "door: " + (event.public ? "public" : event.token ? "with a token" : "closed");
 	if (event.type === "handover") return "handover: " + event.connections + " taken over, " + event.lost + " lost, stood still for " + event.gap_ms + " ms";
