@@ -205,6 +205,16 @@ static int daemon_diagnoses_copy(struct daemon *daemon, const struct sandbox *sa
 	return 0;
 }
 
+static void daemon_diagnoses_copy_sleep(const struct sandbox *sandbox, int64_t now_ms, struct diagnose_sleep *sleep)
+{
+	sleep->asleep = registry_sandbox_is_asleep(sandbox);
+	sleep->asked = registry_sandbox_is_asked(sandbox);
+	sleep->asked_age_ms = now_ms > sandbox->wake_asked_ms ? (uint64_t)(now_ms - sandbox->wake_asked_ms) : 0;
+	sleep->timeout_ms = sandbox->spec->wake.timeout_ms;
+	memcpy(sleep->asked_by, sandbox->wake_by, sizeof(sleep->asked_by));
+	registry_wake_format(sandbox, sleep->wakers, sizeof(sleep->wakers));
+}
+
 static void daemon_diagnoses_copy_state(struct daemon *daemon, const struct sandbox *sandbox,
 					struct diagnose_request *request)
 {
@@ -222,6 +232,7 @@ static void daemon_diagnoses_copy_state(struct daemon *daemon, const struct sand
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;
 	request->is_default = sandbox->spec->is_default;
+	daemon_diagnoses_copy_sleep(sandbox, now_ms, &request->sleep);
 	snprintf(request->host_label, sizeof(request->host_label), "%s", label ? label : "");
 }
 

@@ -62,6 +62,16 @@ struct diagnose_endpoint {
 enum { DIAGNOSE_DISCARD_PORT = 9 };
 static const uint32_t DIAGNOSE_SOMEWHERE = 0xc6336401; /* 198.51.100.1 */
 
+/* What wakes a sandbox that is paused, and whether it was woken. */
+struct diagnose_sleep {
+	bool asleep;      /* something would wake it */
+	char wakers[128]; /* "8080/tcp, 5353/udp", "any port" */
+	bool asked;       /* its manager was asked to resume it */
+	uint64_t asked_age_ms;
+	unsigned timeout_ms; /* after which the manager is asked again */
+	char asked_by[SANDBOX_WAKE_BY_SIZE];
+};
+
 /* The daemon's knowledge of the sandbox, copied, so that the walk needs nothing of the main thread. */
 struct diagnose_request {
 	const struct config *config;        /* the options used here are not reloadable */
@@ -76,6 +86,7 @@ struct diagnose_request {
 	size_t endpoint_count;
 	bool is_default; /* registered as the default */
 	bool was_attached;
+	struct diagnose_sleep sleep;
 	uint64_t state_age_ms;          /* how long it is in STATE */
 	uint32_t to;                    /* the destination that `egress` tries, host order; 0: DIAGNOSE_SOMEWHERE */
 	uint16_t ready_port;            /* 0: none */

@@ -53,6 +53,20 @@ enum hop_status hop_drift(struct walk *walk, struct hop *hop, enum slot_drift_sc
 /* Whether something in the namespace is not weft's, and so may be why packets get lost there: then that is the walk's cause. */
 bool hop_drift_is_foreign(struct walk *walk);
 
+enum { HOP_AGE_SIZE = 32 };
+
+/* "just now", "2 s ago", "5 min ago", "3 h ago" or "2 days ago". */
+const char *hop_age(uint64_t age_ms, char text[static HOP_AGE_SIZE]);
+
+/* Whether the sandbox is paused, and something would wake it. */
+bool hop_is_asleep(const struct walk *walk);
+
+/* What would wake it, or since when its manager is asked to resume it. */
+void hop_asleep_tell(const struct walk *walk, char *text, size_t size);
+
+/* The finding about the guest of a paused sandbox, which is not tried: HOP_FAIL with its cause if the manager does not resume it. */
+enum hop_status hop_asleep_judge(struct walk *walk, struct hop *hop);
+
 /* Appends to TEXT; where there is no room left, it ends in an ellipsis. */
 void hop_append(char *text, size_t size, const char *more);
 

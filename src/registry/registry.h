@@ -155,6 +155,9 @@ const char *registry_sandbox_host_label(const struct sandbox *sandbox);
  */
 size_t registry_wake_ports(const struct sandbox *sandbox, struct wake_port *out, size_t room);
 
+/* What wakes SANDBOX for people: "8080/tcp, 5353/udp", "any port", "no port", cut to SIZE with the number of the others. */
+char *registry_wake_format(const struct sandbox *sandbox, char *text, size_t size);
+
 /* Whether a packet for the guest's PORT wakes SANDBOX while it is paused. */
 bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t port);
 

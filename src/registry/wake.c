@@ -6,6 +6,7 @@
 #include "registry/registry.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static bool registry_wake_port_is_among(const struct wake_port *ports, size_t count, enum proto proto, uint16_t port)
 {
@@ -59,6 +60,28 @@ size_t registry_wake_ports(const struct sandbox *sandbox, struct wake_port *out,
 		return wake->port_count;
 	}
 	return 0;
+}
+
+char *registry_wake_format(const struct sandbox *sandbox, char *text, size_t size)
+{
+	enum { OTHERS_SIZE = sizeof(" and 65535 more") };
+	struct wake_port ports[SPEC_PORTS_MAX];
+	size_t count = registry_wake_ports(sandbox, ports, SPEC_PORTS_MAX), used = 0;
+
+	snprintf(text, size, "%s", sandbox->spec->wake.which == WAKE_ANY ? "any port" : "no port");
+	for (size_t i = 0; i < count; i++) {
+		char one[16];
+		int length = snprintf(one, sizeof(one), "%s%u/%s", i ? ", " : "", ports[i].port,
+				      addr_proto_name(ports[i].proto));
+
+		if (used + (size_t)length + OTHERS_SIZE > size) {
+			snprintf(text + used, size - used, " and %zu more", count - i);
+			break;
+		}
+		strcpy(text + used, one);
+		used += (size_t)length;
+	}
+	return text;
 }
 
 bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t port)

@@ -112,7 +112,7 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED)
-		return hop_skip(hop, "paused: not tried");
+		return hop_asleep_judge(walk, hop);
 	bool counted = rules_slot_counts(walk->netns_fd, &before, &err) == 0;
 	enum probe_result result = health_probe_arp(walk->netns_fd, "tap0", walk->request->layout->tap.ip,
 						    walk->request->layout->guest.ip, ARP_WAIT_MS, &arp, &err);

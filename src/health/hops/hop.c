@@ -4,6 +4,7 @@
  */
 #include "health/walk.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,23 @@ void hop_subject(struct hop *hop, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(hop->subject, sizeof(hop->subject), format, args);
 	va_end(args);
+}
+
+const char *hop_age(uint64_t age_ms, char text[static HOP_AGE_SIZE])
+{
+	uint64_t seconds = age_ms / 1000;
+
+	if (!seconds)
+		snprintf(text, HOP_AGE_SIZE, "just now");
+	else if (seconds < 120)
+		snprintf(text, HOP_AGE_SIZE, "%" PRIu64 " s ago", seconds);
+	else if (seconds < 120 * 60)
+		snprintf(text, HOP_AGE_SIZE, "%" PRIu64 " min ago", seconds / 60);
+	else if (seconds < 48 * 3600)
+		snprintf(text, HOP_AGE_SIZE, "%" PRIu64 " h ago", seconds / 3600);
+	else
+		snprintf(text, HOP_AGE_SIZE, "%" PRIu64 " days ago", seconds / 86400);
+	return text;
 }
 
 void hop_append(char *text, size_t size, const char *more)

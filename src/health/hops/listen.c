@@ -85,6 +85,13 @@ enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only
 	for (size_t i = 0; i < request->endpoint_count; i++)
 		if (request->endpoints[i].via != VIA_NAT && !request->endpoints[i].open)
 			return hop_listen_closed(walk, hop, &request->endpoints[i]);
+	if (hop_is_asleep(walk)) {
+		char asleep[200];
+		hop_asleep_tell(walk, asleep, sizeof(asleep));
+		if (request->connections_held)
+			return hop_ok(hop, "%" PRIu64 " held; %s", request->connections_held, asleep);
+		return hop_ok(hop, "%s", asleep);
+	}
 	if (request->connections_held)
 		return hop_ok(hop, "%" PRIu64 " connection%s held, waiting for the guest", request->connections_held,
 			      request->connections_held == 1 ? "" : "s");

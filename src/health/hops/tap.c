@@ -6,35 +6,16 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-
-/* "just now", "2 s ago", "5 min ago", "3 h ago" or "2 days ago". */
-static const char *hop_tap_age(uint64_t age_ms, char text[static 32])
-{
-	uint64_t seconds = age_ms / 1000;
-
-	if (!seconds)
-		snprintf(text, 32, "just now");
-	else if (seconds < 120)
-		snprintf(text, 32, "%" PRIu64 " s ago", seconds);
-	else if (seconds < 120 * 60)
-		snprintf(text, 32, "%" PRIu64 " min ago", seconds / 60);
-	else if (seconds < 48 * 3600)
-		snprintf(text, 32, "%" PRIu64 " h ago", seconds / 3600);
-	else
-		snprintf(text, 32, "%" PRIu64 " days ago", seconds / 86400);
-	return text;
-}
 
 /* There was a VM, and it is gone. */
 static enum hop_status hop_tap_detached(struct walk *walk, struct hop *hop)
 {
-	char age[32], when[48] = "";
+	char age[HOP_AGE_SIZE], when[48] = "";
 
 	/* Only then is it the age of the state. */
 	if (walk->request->state == SANDBOX_DETACHED)
-		snprintf(when, sizeof(when), " %s", hop_tap_age(walk->request->state_age_ms, age));
+		snprintf(when, sizeof(when), " %s", hop_age(walk->request->state_age_ms, age));
 	walk_cause(walk, "the VM went away%s: its process has ended, or closed tap0", when);
 	walk_next_step(
 	    walk,
@@ -46,6 +27,8 @@ static enum hop_status hop_tap_detached(struct walk *walk, struct hop *hop)
 
 static enum hop_status hop_tap_no_carrier(struct walk *walk, struct hop *hop)
 {
+	if (hop_is_asleep(walk))
+		return hop_idle(hop, "NO-CARRIER: asleep, and its VM is gone, as a snapshot on disk leaves it");
 	if (walk->request->was_attached)
 		return hop_tap_detached(walk, hop);
 	walk_cause(walk, "no VM is attached. The VM manager must open tap0 inside %s", walk->netns);

@@ -37,6 +37,48 @@ static struct hop_port port(uint16_t number, bool required, enum probe_result re
 	return (struct hop_port){ .required = required, .probe = { .port = number, .result = result, .took_us = 300 } };
 }
 
+/* ---- asleep ---- */
+
+static void sleep_for(uint64_t asked_age_ms)
+{
+	request.state = SANDBOX_PAUSED;
+	request.sleep = (struct diagnose_sleep){ .asleep = true,
+						 .wakers = "8080/tcp",
+						 .asked = asked_age_ms > 0,
+						 .asked_age_ms = asked_age_ms,
+						 .timeout_ms = 60000,
+						 .asked_by = "8080/tcp from 192.0.2.7" };
+}
+
+START_TEST(a_sleeper_is_no_fault_and_what_wakes_it_is_told)
+{
+	sleep_for(0);
+	ck_assert_int_eq(hop_listen(&walk, &hop, false), HOP_OK);
+	ck_assert_str_eq(hop.detail, "asleep: woken by 8080/tcp");
+	request.connections_held = 2;
+	hop_listen(&walk, &hop, false);
+	ck_assert_str_eq(hop.detail, "2 held; asleep: woken by 8080/tcp");
+	ck_assert_int_eq(hop_asleep_judge(&walk, &hop), HOP_SKIPPED);
+	ck_assert_str_eq(diagnosis.cause, "");
+}
+END_TEST
+
+START_TEST(a_manager_that_was_asked_has_its_time_and_is_the_cause_then)
+{
+	sleep_for(5000);
+	hop_listen(&walk, &hop, false);
+	ck_assert_str_eq(hop.detail,
+			 "asleep: its manager was asked 5 s ago to resume it, because of 8080/tcp from 192.0.2.7");
+	ck_assert_int_eq(hop_asleep_judge(&walk, &hop), HOP_SKIPPED);
+	sleep_for(95000);
+	ck_assert_int_eq(hop_asleep_judge(&walk, &hop), HOP_FAIL);
+	ck_assert_ptr_nonnull(strstr(hop.detail, "95 s ago"));
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "because of 8080/tcp from 192.0.2.7, and has not"));
+	request.sleep.asleep = false;
+	ck_assert_int_eq(hop_asleep_judge(&walk, &hop), HOP_SKIPPED);
+}
+END_TEST
+
 /* ---- tcp ---- */
 
 START_TEST(a_required_port_that_refuses_is_a_fault)
@@ -368,6 +410,8 @@ int main(void)
 {
 	TCase *tcase = tcase_create("judgements");
 	tcase_add_checked_fixture(tcase, begin, end);
+	tcase_add_test(tcase, a_sleeper_is_no_fault_and_what_wakes_it_is_told);
+	tcase_add_test(tcase, a_manager_that_was_asked_has_its_time_and_is_the_cause_then);
 	tcase_add_test(tcase, a_required_port_that_refuses_is_a_fault);
 	tcase_add_test(tcase, another_port_that_refuses_or_is_silent_is_idle);
 	tcase_add_test(tcase, a_port_that_could_not_be_tried_is_no_verdict);

@@ -75,6 +75,21 @@ START_TEST(no_more_is_written_than_there_is_room_for)
 }
 END_TEST
 
+START_TEST(what_wakes_it_is_told_and_cut_with_the_number_of_the_others)
+{
+	struct spec *spec = waking(WAKE_LISTED);
+	char text[64];
+
+	list(spec, 8080, PROTO_TCP);
+	list(spec, 53, PROTO_UDP);
+	struct sandbox *sandbox = added("a", spec);
+	ck_assert_str_eq(registry_wake_format(sandbox, text, sizeof(text)), "8080/tcp, 53/udp");
+	ck_assert_str_eq(registry_wake_format(sandbox, text, 26), "8080/tcp and 1 more");
+	ck_assert_str_eq(registry_wake_format(added("b", waking(WAKE_ANY)), text, sizeof(text)), "any port");
+	ck_assert_str_eq(registry_wake_format(added("c", waking(WAKE_PUBLISHED)), text, sizeof(text)), "no port");
+}
+END_TEST
+
 START_TEST(any_port_is_no_list_and_never_is_none)
 {
 	struct spec *never = waking(WAKE_NEVER);
@@ -97,6 +112,7 @@ int main(void)
 	tcase_add_test(tcase, listed_ports_wake_whether_published_or_not);
 	tcase_add_test(tcase, published_ports_are_those_of_the_guest_each_once);
 	tcase_add_test(tcase, no_more_is_written_than_there_is_room_for);
+	tcase_add_test(tcase, what_wakes_it_is_told_and_cut_with_the_number_of_the_others);
 	tcase_add_test(tcase, any_port_is_no_list_and_never_is_none);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
