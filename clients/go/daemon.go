@@ -16,18 +16,19 @@ import (
 
 // A Status is the daemon at a glance.
 type Status struct {
-	Version     string        `json:"version"`
-	API         string        `json:"api"`
-	Host        string        `json:"host"`
-	State       string        `json:"state"` // "adopting", "running" or "stopping"
-	Pool        PoolStatus    `json:"pool"`
-	Sandboxes   map[State]int `json:"sandboxes"`
-	Connections int64         `json:"connections"`
-	NotOpen     []NotOpen     `json:"not_open"` // addresses that weftd is to listen on and cannot now
-	Uses        Uses          `json:"uses"`
-	Handover    *Handover     `json:"handover"` // nil: no connections were handed over, or some wait for their sandbox still
-	Door        *DoorStatus   `json:"door"`     // nil: there is none
-	Catalog     *Catalog      `json:"catalog"`  // nil: nothing is published
+	Version      string        `json:"version"`
+	API          string        `json:"api"`
+	Host         string        `json:"host"`
+	State        string        `json:"state"` // "adopting", "running" or "stopping"
+	Pool         PoolStatus    `json:"pool"`
+	Sandboxes    map[State]int `json:"sandboxes"`
+	Connections  int64         `json:"connections"`
+	EventReaders int64         `json:"event_readers"` // streams of events over the control socket
+	NotOpen      []NotOpen     `json:"not_open"`      // addresses that weftd is to listen on and cannot now
+	Uses         Uses          `json:"uses"`
+	Handover     *Handover     `json:"handover"` // nil: no connections were handed over, or some wait for their sandbox still
+	Door         *DoorStatus   `json:"door"`     // nil: there is none
+	Catalog      *Catalog      `json:"catalog"`  // nil: nothing is published
 
 	Loopback *LoopbackStatus `json:"loopback"` // nil: this weftd does not tell
 }

@@ -191,6 +191,7 @@ static void cli_doctor_note_not_open(struct health_facts *facts, const json_t *s
 				 client_text(one, "proto"), client_text(one, "holder"));
 }
 
+/* Also how many of SANDBOXES something wakes. */
 static void cli_doctor_note_ports(struct health_facts *facts, const json_t *sandboxes)
 {
 	const json_t *sandbox, *endpoint;
@@ -198,6 +199,7 @@ static void cli_doctor_note_ports(struct health_facts *facts, const json_t *sand
 
 	json_array_foreach(sandboxes, i, sandbox)
 	{
+		facts->said.wakeable += json_is_object(json_object_get(sandbox, "wake"));
 		json_array_foreach(json_object_get(sandbox, "endpoints"), j, endpoint)
 		{
 			if (strcmp(client_text(endpoint, "proto"), "udp") != 0)
@@ -243,6 +245,7 @@ static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts 
 	snprintf(facts->said.state, sizeof(facts->said.state), "%s", client_text(status, "state"));
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count) facts->said.sandboxes +=
 	    (size_t)json_integer_value(count);
+	facts->said.event_readers = (size_t)client_number(status, "event_readers");
 	cli_doctor_note_not_open(facts, status);
 	cli_doctor_note_catalog(&facts->said.catalog, json_object_get(status, "catalog"));
 	cli_doctor_note_loopback(&facts->said.loopback, json_object_get(status, "loopback"));

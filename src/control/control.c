@@ -219,6 +219,11 @@ void control_event_host(struct control *control, const char *check, const char *
 		      json_pack("{s:s, s:s, s:s}", "check", check, "status", status, "detail", detail));
 }
 
+size_t control_event_readers(const struct control *control)
+{
+	return control_events_readers(control_api_events(control->api));
+}
+
 uint64_t control_events_lost(const struct control *control)
 {
 	return control_events_dropped(control_api_events(control->api));

@@ -135,6 +135,9 @@ void control_event(struct control *control, const char *type, const char *id, js
 /* Adds the event `host`: CHECK, a word such as "ports", has STATUS, "ok" or "fail", because of DETAIL. */
 void control_event_host(struct control *control, const char *check, const char *status, const char *detail);
 
+/* The readers of /v1/events over the socket. */
+size_t control_event_readers(const struct control *control);
+
 /* Events that readers of /v1/events did not get, because they were too slow or memory was lacking. */
 uint64_t control_events_lost(const struct control *control);
 

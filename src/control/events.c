@@ -339,6 +339,16 @@ void control_events_add(struct events *events, const char *type, const char *id,
 		control_events_reader_pump(reader);
 }
 
+size_t control_events_readers(const struct events *events)
+{
+	const struct event_reader *reader;
+	size_t count = 0;
+
+	TAILQ_FOREACH(reader, &events->readers, next)
+	count += !reader->read_only;
+	return count;
+}
+
 uint64_t control_events_dropped(const struct events *events)
 {
 	return events->dropped;

@@ -45,6 +45,9 @@ void control_events_add(struct events *events, const char *type, const char *id,
 /* Events that readers did not get, because they were too slow or memory was lacking: their streams were ended. */
 uint64_t control_events_dropped(const struct events *events);
 
+/* The streams over the unix socket. Those over TCP are of people, and change nothing. */
+size_t control_events_readers(const struct events *events);
+
 /* Turns the reply of REQUEST into a stream, as its since, boot and sandbox say. */
 void control_events_stream(struct events *events, struct control_request *request);
 

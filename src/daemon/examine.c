@@ -45,7 +45,7 @@ struct examine {
 	json_t *not_open; /* as the status has it */
 	struct health_loopback loopback;
 	struct config *config; /* a copy of the one in force */
-	size_t sandboxes;
+	size_t sandboxes, wakeable, event_readers;
 	struct {
 		VEC_OF(uint16_t);
 	} ports;           /* that sandboxes publish over TCP */
@@ -70,10 +70,12 @@ static void daemon_examine_copy(struct examine *examine)
 	daemon_loopback_tell_doctor(examine->daemon, &examine->loopback);
 	examine->config = config_copy(examine->daemon->config);
 	examine->report.incomplete |= !examine->not_open || !examine->config;
-	examine->sandboxes = 0;
+	examine->sandboxes = examine->wakeable = 0;
+	examine->event_readers = control_event_readers(examine->daemon->control);
 	for (const struct sandbox *sandbox = registry_next(registry, 0); sandbox;
 	     sandbox = registry_next(registry, sandbox->slot)) {
 		examine->sandboxes++;
+		examine->wakeable += sandbox->spec->wake.which != WAKE_NEVER;
 		for (size_t i = 0; i < sandbox->spec->port_count; i++) {
 			const struct spec_port *port = &sandbox->spec->ports[i];
 			uint16_t *copy = port->proto == PROTO_TCP ? vec_push(&examine->ports) : NULL;
@@ -115,6 +117,8 @@ static void daemon_examine_note(const struct examine *examine, struct health_fac
 	facts->said.all_layouts = true; /* the copy of the configuration has them */
 	facts->said.sandboxes = examine->sandboxes;
 	facts->said.loopback = examine->loopback;
+	facts->said.wakeable = examine->wakeable;
+	facts->said.event_readers = examine->event_readers;
 }
 
 /* The file as it is now; NULL after a finding, if the next start could not use it. */

@@ -78,11 +78,12 @@ void daemon_status(void *context, struct control_request *request)
 	}
 	control_request_answer(
 	    request, 200,
-	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 		      PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host", daemon_report_host(), "state",
 		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
 		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
-		      "connections", (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon),
+		      "connections", (json_int_t)stats.connections_open, "event_readers",
+		      (json_int_t)control_event_readers(daemon->control), "not_open", daemon_not_open_list(daemon),
 		      "uses", daemon_uses_describe(daemon), "handover", daemon_handed_over_describe(daemon), "door",
 		      daemon_door_describe(daemon), "catalog", daemon_publish_describe(daemon), "loopback",
 		      daemon_loopback_describe(daemon)));

@@ -32,6 +32,7 @@ void check_state_directory(const struct health_facts *facts, struct health_repor
 void check_startup_reclaim(const struct health_facts *facts, struct health_report *report);
 void check_loopback(const struct health_facts *facts, struct health_report *report);
 void check_catalog(const struct health_facts *facts, struct health_report *report);
+void check_wake(const struct health_facts *facts, struct health_report *report);
 void check_leftovers(const struct health_facts *facts, struct health_report *report);
 
 /*

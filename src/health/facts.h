@@ -87,10 +87,12 @@ struct health_loopback {
 /* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
 struct health_said {
 	bool answered;
-	bool all_layouts; /* it named those of all its slots, so that no other group is one of theirs */
-	char silent[160]; /* why it gave no answer in time, though it listens; "": it did, or was not asked */
-	char state[16];   /* "adopting", ...; "" without an answer */
-	size_t sandboxes; /* their number */
+	bool all_layouts;     /* it named those of all its slots, so that no other group is one of theirs */
+	char silent[160];     /* why it gave no answer in time, though it listens; "": it did, or was not asked */
+	char state[16];       /* "adopting", ...; "" without an answer */
+	size_t sandboxes;     /* their number */
+	size_t wakeable;      /* of these, those that something wakes */
+	size_t event_readers; /* programs that follow what happens */
 	struct health_catalog catalog;
 	struct health_loopback loopback;
 	struct {

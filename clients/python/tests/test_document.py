@@ -45,7 +45,7 @@ OBJECTS = {
 }  # fmt: skip
 NO_OBJECTS = {"Problem"}  # weft.Problem, an exception
 # Members that came with a later version of the API, whose weftd may be older.
-LATER = {("Status", "api"), ("Status", "door"), ("Status", "catalog"), ("Sandbox", "door"), ("Connection", "direction"), ("Connection", "path"),
+LATER = {("Status", "api"), ("Status", "door"), ("Status", "catalog"), ("Status", "event_readers"), ("Sandbox", "door"), ("Connection", "direction"), ("Connection", "path"),
          ("Endpoint", "path"), ("Endpoint", "path_reason"), ("Status", "loopback"),
          ("Sandbox", "wake"), ("Sandbox", "idle_report_ms"), ("Sandbox", "idle_ms")}  # fmt: skip
 SENT = {"Registration", "Patch", "Port", "EgressRule", "TapOwner", "Egress", "Rate", "Bandwidth", "Limits", "Door", "Wake"}

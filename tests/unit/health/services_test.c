@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The doctor's look at the ways of guests to services and proxies of the host, on made-up hosts. */
+/* The doctor's look at the ways of guests to services and proxies of the host, and of packets to who wakes guests, on made-up hosts. */
 #include "unit/health/doctor_fixture.h"
 #include "unit/run_suite.h"
 
@@ -32,6 +32,7 @@ static void teardown(void)
 {
 	config->egress.allow_host = (struct config_service_list){ .items = NULL };
 	config->egress.redirect = (struct config_redirect_list){ .items = NULL };
+	config->wake.notify = NULL;
 	doctor_teardown();
 }
 
@@ -188,6 +189,39 @@ START_TEST(a_program_that_has_the_port_of_services_is_named)
 }
 END_TEST
 
+START_TEST(a_sandbox_that_packets_wake_needs_somebody_who_hears)
+{
+	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+	facts.said.wakeable = 2;
+	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+	facts.said.answered = true;
+	ck_assert_ptr_nonnull(
+	    strstr(found(check_wake, HEALTH_WARN, "packets wake 2 sandboxes, and nobody is told")->why,
+		   "/v1/sandboxes?wake=asked"));
+	facts.said.event_readers = 1;
+	found(check_wake, HEALTH_OK, "1 reader of events is told");
+	facts.said.wakeable = 0;
+	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+}
+END_TEST
+
+START_TEST(the_socket_of_the_manager_is_looked_for)
+{
+	static char path[] = "/run/app.sock";
+
+	config->wake.notify = path;
+	found(check_wake, HEALTH_OK, "/run/app.sock is told");
+	path_error = ENOENT;
+	ck_assert_ptr_nonnull(strstr(found(check_wake, HEALTH_WARN, "No such file")->why, "it stays paused"));
+	facts.said.event_readers = 1;
+	ck_assert_ptr_nonnull(strstr(found(check_wake, HEALTH_WARN, "No such file")->why, "who reads events alone"));
+	path_error = ENOTSOCK;
+	found(check_wake, HEALTH_WARN, "it is another program's file, and no socket");
+	path_error = EACCES;
+	found(check_wake, HEALTH_SKIPPED, "not visible from here");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *services = tcase_create("services");
@@ -200,6 +234,8 @@ int main(void)
 	tcase_add_test(services, a_port_to_which_the_kernel_leads_and_that_nobody_has_is_named);
 	tcase_add_test(services, a_proxy_that_is_gone_or_walled_in_is_named);
 	tcase_add_test(services, a_program_that_has_the_port_of_services_is_named);
+	tcase_add_test(services, a_sandbox_that_packets_wake_needs_somebody_who_hears);
+	tcase_add_test(services, the_socket_of_the_manager_is_looked_for);
 	Suite *suite = suite_create("services");
 	suite_add_tcase(suite, services);
 	return run_suite(suite);

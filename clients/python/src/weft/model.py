@@ -576,6 +576,8 @@ class Status:
     """None: there is none."""
     catalog: Optional[Catalog] = None
     """None: nothing is published."""
+    event_readers: int = 0
+    """Streams of events over the control socket."""
     api: str = "1.0"
     """The version of the API; a weftd that does not tell it has 1.0."""
     loopback: LoopbackStatus = LoopbackStatus("forwarder", False, None, False, 0, 0, None, "forwarder", "off")
