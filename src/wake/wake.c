@@ -29,7 +29,8 @@
 enum {
 	READ_AT_ONCE = 64,
 	RETRY_MIN_MS = 100, /* of opening the log */
-	RETRY_MAX_MS = 5000,
+	RETRY_MAX_MS = 1000,
+	RETRIES_UNTOLD = 10, /* a former run may take a few seconds to end */
 };
 
 struct wake {
@@ -39,8 +40,8 @@ struct wake {
 	struct kern_packet_log log;
 	struct event *readable; /* NULL while the log is closed */
 	struct timer retry;
-	unsigned retry_ms;
-	struct err log_err; /* "": it is open, or nobody has needed it */
+	unsigned retry_ms, failures; /* in a row */
+	struct err log_err;          /* "": it is open, or nobody has needed it */
 	struct wake_kept *kept;
 	struct timer expiry;
 	struct wake_teller *teller;
@@ -115,15 +116,13 @@ static void wake_close_log(struct wake *wake)
 	kern_packet_log_close(&wake->log);
 }
 
-/* For LOG_ERR. A trouble that passes is not worth a line: the former run may be at its end. */
+/* For LOG_ERR. */
 static void wake_lose_log(struct wake *wake)
 {
-	bool was_longest = wake->retry_ms == RETRY_MAX_MS;
-
 	wake_close_log(wake);
-	wake->retry_ms = base_backoff_next(wake->retry_ms, RETRY_MIN_MS, RETRY_MAX_MS);
-	if (wake->retry_ms == RETRY_MAX_MS && !was_longest)
+	if (++wake->failures == RETRIES_UNTOLD)
 		log_warning("packets do not wake sandboxes: they cannot be heard", F_STR("error", wake->log_err.text));
+	wake->retry_ms = base_backoff_next(wake->retry_ms, RETRY_MIN_MS, RETRY_MAX_MS);
 	timer_start(&wake->retry, wake->retry_ms);
 }
 
@@ -164,9 +163,9 @@ static void wake_open_log(void *context)
 		wake_lose_log(wake);
 		return;
 	}
-	if (wake->retry_ms == RETRY_MAX_MS)
+	if (wake->failures >= RETRIES_UNTOLD)
 		log_info("packets wake sandboxes again");
-	wake->retry_ms = 0;
+	wake->retry_ms = wake->failures = 0;
 	wake->log_err = (struct err){ 0 };
 }
 

@@ -63,7 +63,7 @@ struct wake_stats {
 
 /*
  * WATCHER is copied; CONFIG is kept, and its [wake] ignore read anew for each packet. Where the packet log cannot be had, it is asked for
- * again every few seconds. NULL with ERR: no memory.
+ * again every second. NULL with ERR: no memory.
  */
 struct wake *wake_new(struct event_base *base, const struct config *config, const struct wake_watcher *watcher,
 		      struct err *err);
