@@ -170,13 +170,14 @@ static void wake_teller_note(struct wake_teller *teller, const char *why)
 static void wake_teller_fail(struct wake_post *post, const char *why)
 {
 	struct wake_teller *teller = post->teller;
-	bool first = !teller->error[0];
+	char former[ERROR_SIZE];
 
 	teller->failures++;
+	memcpy(former, teller->error, sizeof(former));
 	wake_teller_note(teller, why);
-	if (first)
-		log_warning("manager not told of a wake; it is tried again", F_STR("sandbox", post->key),
-			    F_STR("socket", post->path), F_STR("error", teller->error));
+	if (strcmp(former, teller->error) != 0)
+		log_seldom(LOG_WARNING_LEVEL, "manager not told of a wake; it is tried again",
+			   F_STR("sandbox", post->key), F_STR("socket", post->path), F_STR("error", teller->error));
 	post->place = WAKE_POST_RESTING;
 	post->changed = false;
 	post->pause_ms = base_backoff_next(post->pause_ms, PAUSE_MIN_MS, PAUSE_MAX_MS);

@@ -51,9 +51,9 @@ struct wake {
 
 /* ---- Packets ---- */
 
-static bool wake_ignores(const struct wake *wake, uint32_t source)
+bool wake_is_ignored(const struct config *config, uint32_t source)
 {
-	const struct cidr4_list *list = &wake->config->wake.ignore;
+	const struct cidr4_list *list = &config->wake.ignore;
 
 	for (size_t i = 0; i < list->count; i++)
 		if (addr_cidr4_contains(&list->items[i], source))
@@ -83,7 +83,7 @@ static void wake_take(void *context, const uint8_t *bytes, size_t size)
 		wake->stats.unreadable++;
 		return;
 	}
-	if (wake_ignores(wake, packet.source)) {
+	if (wake_is_ignored(wake->config, packet.source)) {
 		wake->stats.ignored++;
 		return;
 	}
