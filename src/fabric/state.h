@@ -47,8 +47,10 @@ struct fabric {
 	struct fabric_watcher watcher;
 	atomic_uint mtu; /* of new links; the builder sets it */
 	bool stopping;
-	bool opened;      /* fabric_open() was called: the slots' plans are all that is wanted */
-	bool wake_unsure; /* fabric_suspect_wake() was called, and no visit of the patrol has begun since */
+	bool opened;        /* fabric_open() was called: the slots' plans are all that is wanted */
+	bool wake_reviewed; /* a review of the sets of what sleeps is under way ... */
+	bool wake_raced;    /* ... and a slot that it takes for asleep was released meanwhile */
+	bool wake_unsure;   /* fabric_suspect_wake() was called, and no visit of the patrol has begun since */
 
 	struct mailbox *mailbox;
 	struct answers *answers;

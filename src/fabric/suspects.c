@@ -125,8 +125,10 @@ static void fabric_suspect_on_move(void *context, struct slot *slot, enum slot_p
 {
 	struct suspects *suspects = context;
 
-	(void)from;
 	(void)cause;
+	if (fabric_slot_phase_is_live(from) && !fabric_slot_is_live(slot) && slot->plan &&
+	    slot_plan_wake(slot->plan->plan))
+		slot->fabric->wake_raced |= slot->fabric->wake_reviewed;
 	if (slot->phase != SLOT_GONE || !slot->suspected)
 		return;
 	TAILQ_REMOVE(&suspects->slots, slot, suspects);

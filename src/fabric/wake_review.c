@@ -2,6 +2,7 @@
 /*
  * The sets of what wakes sandboxes change with each pause and resume, an element at a time, by the claimer's jobs. The plans are gathered
  * when the visit is posted, and jobs of the claimer keep their order, so what a pause that is asked for later puts there is not missed here.
+ * A slot that is released meanwhile is the builder's: what this may have put back after that took it away, the next review takes away.
  */
 #include "fabric/wake_review.h"
 
@@ -9,6 +10,7 @@
 #include "base/err.h"
 #include "fabric/rules/rules.h"
 #include "fabric/state.h"
+#include "fabric/suspects.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ void fabric_wake_review_gather(struct wake_review *review, struct fabric *fabric
 	review->unsure = fabric->wake_unsure;
 	review->generation = review->unsure ? 0 : generation;
 	fabric->wake_unsure = false;
+	fabric->wake_reviewed = true;
 }
 
 static int fabric_wake_review_compare(struct wake_review *review, const struct config *config, struct err *err)
@@ -74,5 +77,8 @@ uint32_t fabric_wake_review_end(struct wake_review *review, struct fabric *fabri
 		slot_plan_share_release(review->asleep.items[i]);
 	vec_free(&review->asleep);
 	fabric->wake_unsure |= failed && review->unsure;
+	if (fabric->wake_raced)
+		fabric_suspect_wake(fabric);
+	fabric->wake_reviewed = fabric->wake_raced = false;
 	return failed ? 0 : review->generation;
 }
