@@ -128,8 +128,8 @@ void fwd_route_resume(struct fwd_route *route, bool keep);
 /*
  * What clients may have the guest woken for while the route is paused: its ports. Clients of any port are then held for TIMEOUT_MS of a
  * pause at most, counted from its beginning for those that were there, and reset (reason: asleep). Those at the door too, who are
- * otherwise held as long as ever. Datagrams for these ports are kept until the guest may be dialed, as far as the socket's buffer holds
- * them.
+ * otherwise held as long as ever. Datagrams for these ports are kept from fwd_route_await_client() on until the guest may be dialed, as far
+ * as the socket's buffer holds them.
  */
 struct fwd_wake_port {
 	enum proto proto;

@@ -51,7 +51,8 @@ bool fwd_udp_asleep_takes(struct udp_port *port)
 	struct udp_batch *batch = port->worker->datagrams;
 	char byte;
 
-	if (!fwd_ask_counts(port->side, PROTO_UDP, port->endpoint->guest_port))
+	/* As long as main does not wait for a client, a datagram is lost as ever, and who sends another one may wake the guest. */
+	if (!port->side->state.wake_turn || !fwd_ask_counts(port->side, PROTO_UDP, port->endpoint->guest_port))
 		return false;
 	for (unsigned i = 0; i < SKIPS_MAX && fwd_udp_batch_look(batch, port->fd); i++) {
 		if (!fwd_udp_asleep_is_known(port)) {
