@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+struct asleep;
 struct catalog;
 struct config;
 struct config_layout;
@@ -75,6 +76,7 @@ struct daemon {
 	struct listeners *listeners; /* those of this run */
 
 	/* The parts, each of the file of its name. */
+	struct asleep *asleep; /* NULL: not there yet, or not there any more */
 	struct default_endpoint *default_endpoint;
 	struct diagnoses *diagnoses;
 	struct door *door; /* NULL: there is none */

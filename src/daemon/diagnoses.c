@@ -39,8 +39,7 @@ struct diagnosing {
 	struct base_thread thread;
 	struct spec *spec; /* the plan points into it */
 	struct diagnose_endpoint *endpoints;
-	struct fabric_nat *nat;
-	struct fabric_plan plan;
+	struct tenant_plan *made;
 	struct diagnose_request walk;
 	struct diagnosis diagnosis;
 	int64_t measured_ms;   /* wall clock, of the end of the walk */
@@ -83,7 +82,7 @@ static json_t *daemon_diagnoses_describe(const struct diagnosing *diagnosing)
 static void daemon_diagnoses_free(struct diagnosing *diagnosing)
 {
 	registry_spec_free(diagnosing->spec);
-	free(diagnosing->nat);
+	free(diagnosing->made);
 	free(diagnosing->endpoints);
 	free(diagnosing);
 }
@@ -195,9 +194,8 @@ static int daemon_diagnoses_copy(struct daemon *daemon, const struct sandbox *sa
 		addresses += sandbox->endpoints[i].listen_count;
 	diagnosing->endpoints = calloc(addresses + 1, sizeof(*diagnosing->endpoints));
 	diagnosing->spec = registry_spec_copy(sandbox->spec);
-	diagnosing->nat =
-	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*diagnosing->nat));
-	if (!diagnosing->spec || !diagnosing->nat || !diagnosing->endpoints)
+	diagnosing->made = daemon_tenant_plan_new(sandbox);
+	if (!diagnosing->spec || !diagnosing->made || !diagnosing->endpoints)
 		return -1;
 	for (size_t i = 0; i < sandbox->endpoint_count; i++)
 		daemon_diagnoses_copy_endpoint(daemon, &sandbox->endpoints[i], diagnosing);
@@ -254,11 +252,11 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 	request->to = to;
 	request->layout = sandbox->layout;
 	request->door = &diagnosing->spec->door;
-	diagnosing->plan = daemon_tenant_plan(sandbox, diagnosing->nat);
-	diagnosing->plan.id = request->id;
-	diagnosing->plan.egress = &diagnosing->spec->egress;
-	diagnosing->plan.bandwidth = &diagnosing->spec->bandwidth;
-	request->plan = daemon_tenant_of(sandbox) && daemon_tenant_of(sandbox)->kept ? NULL : &diagnosing->plan;
+	struct fabric_plan *plan = &diagnosing->made->plan;
+	plan->id = request->id;
+	plan->egress = &diagnosing->spec->egress;
+	plan->bandwidth = &diagnosing->spec->bandwidth;
+	request->plan = daemon_tenant_of(sandbox) && daemon_tenant_of(sandbox)->kept ? NULL : plan;
 	return diagnosing;
 }
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/loopback.h"
 #include "daemon/metrics.h"
@@ -40,6 +41,8 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 	sandbox->carrier = up;
 	sandbox->carrier_downs = downs;
 	sandbox->was_attached |= up;
+	if (!up)
+		daemon_asleep_note_loss(tenant);
 	sandbox->guest_answers = false;
 	fwd_route_set_ready(tenant->route, false);
 	fwd_route_set_carrier_downs(tenant->route, downs);
@@ -216,18 +219,16 @@ static void daemon_follow_denied(void *context, unsigned slot, const struct fabr
  * A state outlives a kill: its file is written at once, but not for each of many changes in a row, which a VMM can provoke without
  * end. The guard writes it then, or after a change of the sandbox that is under way.
  */
-static void daemon_follow_store(struct daemon *daemon, struct sandbox *sandbox, enum sandbox_state from)
+static void daemon_follow_store(const struct sandbox *sandbox, enum sandbox_state from)
 {
 	struct tenant *tenant = daemon_tenant_of(sandbox);
-	struct err ignored;
 
 	if (!tenant || tenant->kept || tenant->unregistered || sandbox->state == SANDBOX_DRAINING)
 		return;
-	tenant->unsaved = true;
-	if (tenant->busy || from == SANDBOX_CREATING || !base_burst_allows(&tenant->saves, clock_now_ms()))
-		return;
-	if (store_save(daemon->store, sandbox, &ignored) == 0)
-		tenant->unsaved = false;
+	if (from == SANDBOX_CREATING)
+		tenant->unsaved = true;
+	else
+		daemon_tenant_save(tenant);
 }
 
 static void daemon_follow_pool_changed(void *context)
@@ -255,6 +256,8 @@ void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sa
 
 	if (daemon_tenant_of(sandbox))
 		daemon_loopback_follow(daemon_tenant_of(sandbox));
-	daemon_follow_store(daemon, sandbox, from);
+	daemon_follow_store(sandbox, from);
 	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
+	if (sandbox->tenant)
+		daemon_asleep_follow(daemon_tenant_of(sandbox));
 }

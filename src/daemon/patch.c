@@ -12,11 +12,13 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
 #include "daemon/loopback.h"
+#include "daemon/pausing.h"
 #include "daemon/publish.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
@@ -162,62 +164,42 @@ static void daemon_patch_refuse(struct patch_change *change)
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
-static void daemon_patch_on_flushed(void *context, const struct err *err)
+static void daemon_patch_answer(struct patch_change *change)
 {
-	struct patch_change *change = context;
-
-	if (err)
-		log_error("flows not reset", F_SANDBOX(change->sandbox), F_STR("error", err->text));
 	daemon_tenant_refresh(change->sandbox);
 	control_request_answer(change->request, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
 	daemon_patch_finish(change);
 }
 
-static void daemon_patch_pause_sandbox(struct tenant *tenant)
+static void daemon_patch_on_turned(void *context, const struct err *turn_err)
 {
-	daemon_loopback_cut(tenant);
-	tenant->sandbox->paused = true;
-	fwd_route_pause(tenant->route);
-	daemon_tenant_settle(tenant, "paused");
-}
+	struct patch_change *change = context;
+	struct err err;
 
-static void daemon_patch_resume_sandbox(struct tenant *tenant, bool keep)
-{
-	struct sandbox *sandbox = tenant->sandbox;
-
-	sandbox->paused = false;
-	sandbox->guest_answers = false; /* readiness is probed anew */
-	if (!keep)
-		daemon_loopback_end_clients(tenant);
-	fwd_route_resume(tenant->route, keep);
-	daemon_tenant_settle(tenant, "resumed");
-	fabric_recheck(tenant->daemon->fabric, sandbox->slot);
+	if (turn_err) {
+		daemon_explain(turn_err, &change->problem);
+		daemon_patch_on_refusal_due(change);
+		return;
+	}
+	if (store_save(change->daemon->store, change->sandbox, &err) < 0)
+		log_error("state not written", F_SANDBOX(change->sandbox), F_STR("error", err.text));
+	daemon_patch_answer(change);
 }
 
 /* The request is in force, its ports open and closed: pause or resume as the last step, and answer. */
 static void daemon_patch_conclude(void *context)
 {
 	struct patch_change *change = context;
-	struct daemon *daemon = change->daemon;
-	struct sandbox *sandbox = change->sandbox;
-	struct tenant *tenant = daemon_tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(change->sandbox);
 	const struct spec_patch *asked = &change->request->patch;
-	bool was_paused = sandbox->paused;
 
-	if (asked->has_paused && asked->paused && !was_paused)
-		daemon_patch_pause_sandbox(tenant);
-	if (asked->has_paused && !asked->paused && was_paused)
-		daemon_patch_resume_sandbox(tenant, !asked->reset_flows);
-	struct err err;
-	if (asked->has_paused && store_save(daemon->store, sandbox, &err) < 0)
-		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err.text));
-	if (asked->has_paused && !asked->paused && was_paused && asked->reset_flows) {
-		fabric_flush_flows(daemon->fabric, sandbox->slot, daemon_patch_on_flushed, change);
-		return;
-	}
-	daemon_tenant_refresh(sandbox);
-	control_request_answer(change->request, 200, wire_write_sandbox(sandbox, daemon->config));
-	daemon_patch_finish(change);
+	daemon_asleep_follow(tenant);
+	if (!asked->has_paused || asked->paused == change->sandbox->paused)
+		daemon_patch_answer(change);
+	else if (asked->paused)
+		daemon_pausing_pause(tenant, daemon_patch_on_turned, change);
+	else
+		daemon_pausing_resume(tenant, !asked->reset_flows, daemon_patch_on_turned, change);
 }
 
 static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *done);
@@ -375,17 +357,16 @@ static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *
 		view.endpoints = change->prepared.endpoints;
 		view.endpoint_count = change->prepared.endpoint_count;
 	}
-	struct fabric_nat *nat = calloc(daemon_tenant_nat_max(view.endpoints, view.endpoint_count), sizeof(*nat));
-	if (!nat) {
+	struct tenant_plan *made = daemon_tenant_plan_new(&view);
+	if (!made) {
 		err_set(&err, ENOMEM, "sandbox %s", view.id);
 		done(change, &err);
 		return;
 	}
 	if (!view.spec->egress.isolated)
 		fwd_route_set_isolated(daemon_tenant_of(change->sandbox)->route, false);
-	struct fabric_plan plan = daemon_tenant_plan(&view, nat);
-	fabric_update(change->daemon->fabric, &plan, done, change);
-	free(nat);
+	fabric_update(change->daemon->fabric, &made->plan, done, change);
+	free(made);
 }
 
 static bool daemon_patch_concerns_nat(const struct endpoint *endpoints, size_t count)
@@ -396,12 +377,22 @@ static bool daemon_patch_concerns_nat(const struct endpoint *endpoints, size_t c
 	return false;
 }
 
+static bool daemon_patch_changes_ports(const struct patch_change *change)
+{
+	return change->request->patch.publish_count || change->request->patch.unpublish_count;
+}
+
 static bool daemon_patch_concerns_fabric(const struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 
 	if (registry_spec_patch_gives(&change->request->patch, "egress") ||
 	    registry_spec_patch_gives(&change->request->patch, "bandwidth"))
+		return true;
+	/* While it is paused, the kernel has the ports that wake it. */
+	if (sandbox->paused &&
+	    (registry_spec_patch_gives(&change->request->patch, "wake") ||
+	     (change->prepared.spec->wake.which == WAKE_PUBLISHED && daemon_patch_changes_ports(change))))
 		return true;
 	return daemon_patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
 	       daemon_patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/publish.h"
 #include "daemon/tenant.h"
@@ -98,6 +99,8 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	daemon_tenant_of(sandbox)->base = stored->base;
 	daemon_tenant_of(sandbox)->stored = true;
 	daemon_recall_restore_status(daemon, sandbox, &stored->status);
+	if (sandbox->paused)
+		fwd_route_pause(daemon_tenant_of(sandbox)->route);
 	daemon_tenant_of(sandbox)->layout_assumed = daemon_tenant_of(sandbox)->unsaved = !stored->layout;
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
@@ -105,6 +108,7 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 		daemon_publish(daemon_tenant_of(sandbox), CATALOG_KEEP);
 	if (!stored->draining && stored->tap_lost)
 		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
+	daemon_asleep_follow(daemon_tenant_of(sandbox));
 	/* Without a layout of its own the file is written when the kernel has shown which it is. */
 	if (stored->changed && stored->layout && store_save(daemon->store, sandbox, err) < 0)
 		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err->text));

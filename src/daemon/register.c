@@ -232,16 +232,14 @@ static void daemon_register_make(struct tenant *tenant)
 	}
 	/* Its clients are held at the door from now on. */
 	daemon_publish(tenant, CATALOG_START);
-	struct fabric_nat *nat =
-	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
-	if (!nat) {
+	struct tenant_plan *made = daemon_tenant_plan_new(sandbox);
+	if (!made) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
 		daemon_register_undo(tenant, &err);
 		return;
 	}
-	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
-	fabric_make(daemon->fabric, &plan, daemon_register_on_made, tenant);
-	free(nat);
+	fabric_make(daemon->fabric, &made->plan, daemon_register_on_made, tenant);
+	free(made);
 }
 
 static void daemon_register_start(struct daemon *daemon, struct control_request *request)

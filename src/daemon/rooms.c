@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/handing_over.h"
@@ -55,6 +56,8 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 		return -1;
 	daemon->forwarder = fwd_new(daemon->base, daemon->config, err);
 	if (!daemon->forwarder || daemon_services_set(daemon, err) < 0)
+		return -1;
+	if (daemon_asleep_start(daemon, err) < 0)
 		return -1;
 	daemon_rooms_count_descriptors(daemon);
 	return 0;

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "daemon/asleep.h"
 #include "daemon/collect.h"
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
@@ -39,6 +40,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
+#include "daemon/pausing.h"
 #include "daemon/publish.h"
 #include "daemon/rate_samples.h"
 #include "daemon/register.h"
@@ -150,6 +152,7 @@ static void daemon_run_housekeep(void *context)
 		daemon_collect_all(daemon);
 		daemon_run_follow_ipv6_loopback(running);
 		daemon_run_each_tenant(daemon, daemon_run_probe_again);
+		daemon_run_each_tenant(daemon, daemon_pausing_try_again);
 	}
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 }
@@ -329,6 +332,7 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 		.register_sandbox = daemon_register,
 		.unregister_sandbox = daemon_unregister,
 		.patch_sandbox = daemon_patch,
+		.wake = daemon_asleep_ask,
 		.connections = daemon_connections,
 		.diagnose = daemon_diagnose,
 		.last_diagnosis = daemon_last_diagnosis,
@@ -479,6 +483,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_handing_over_free(daemon);
 	daemon_door_stop(daemon);
 	fwd_free(daemon->forwarder);
+	daemon_asleep_stop(daemon);
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
 	daemon_publish_stop(daemon);

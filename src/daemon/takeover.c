@@ -10,6 +10,7 @@
 #include "base/backoff.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/handed_over.h"
@@ -120,6 +121,7 @@ static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric
 		daemon_tenant_recover(tenant);
 	daemon_tenant_follow_readiness(tenant);
 	daemon_loopback_follow(tenant);
+	daemon_asleep_follow(tenant);
 	daemon_handed_over_follow(tenant);
 	if (!takeover->reported)
 		return;
@@ -148,7 +150,7 @@ static void daemon_takeover_attempt(struct tenant *tenant)
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
-	struct fabric_nat *nat;
+	struct tenant_plan *made;
 	struct err err;
 
 	tenant->busy = true;
@@ -156,15 +158,14 @@ static void daemon_takeover_attempt(struct tenant *tenant)
 		fabric_keep(daemon->fabric, sandbox->slot, sandbox->layout, daemon_takeover_on_done, tenant);
 		return;
 	}
-	nat = calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
-	if (!nat) {
+	made = daemon_tenant_plan_new(sandbox);
+	if (!made) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
 		daemon_takeover_on_done(tenant, NULL, &err);
 		return;
 	}
-	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
-	fabric_adopt(daemon->fabric, &plan, daemon_takeover_on_done, tenant);
-	free(nat);
+	fabric_adopt(daemon->fabric, &made->plan, daemon_takeover_on_done, tenant);
+	free(made);
 }
 
 /* Whether TENANT is still waiting for its next attempt. */

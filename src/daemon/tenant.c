@@ -7,11 +7,13 @@
 #include "daemon/tenant.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/layout.h"
 #include "daemon/daemon.h"
 #include "daemon/loopback.h"
 #include "forwarder/handover.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -185,44 +187,76 @@ void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_s
 	fwd_route_set_up(tenant->route, slot->carrier);
 }
 
-size_t daemon_tenant_nat_max(const struct endpoint *endpoints, size_t count)
+static size_t daemon_tenant_count_nat(const struct sandbox *sandbox)
 {
-	size_t max = 1;
+	size_t count = 0;
 
-	for (size_t i = 0; i < count; i++)
-		max += endpoints[i].listen_count;
-	return max;
+	for (size_t i = 0; i < sandbox->endpoint_count; i++)
+		if (sandbox->endpoints[i].port.via == VIA_NAT)
+			count += sandbox->endpoints[i].listen_count;
+	return count;
 }
 
-struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat)
+static void daemon_tenant_add_nat(struct tenant_plan *made, const struct endpoint *endpoint)
+{
+	if (endpoint->port.via != VIA_NAT)
+		return;
+	for (size_t i = 0; i < endpoint->listen_count; i++)
+		made->nat[made->plan.nat_count++] = (struct fabric_nat){ .listen = endpoint->listen[i],
+									 .proto = endpoint->port.proto,
+									 .guest_port = endpoint->port.guest_port };
+}
+
+static struct fabric_plan daemon_tenant_plan_of(const struct sandbox *sandbox)
 {
 	const struct spec *spec = sandbox->spec;
-	struct fabric_plan plan = {
-		.slot = sandbox->slot,
-		.layout = sandbox->layout,
-		.mtu = sandbox->mtu,
-		.id = sandbox->id,
-		.netns_device = sandbox->netns_device,
-		.netns_inode = sandbox->netns_inode,
-		.has_tap_owner = spec->tap_owner.set,
-		.tap_uid = spec->tap_owner.uid,
-		.tap_gid = spec->tap_owner.gid,
-		.egress = &spec->egress,
-		.bandwidth = &spec->bandwidth,
-		.nat = nat,
-	};
 
-	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		const struct endpoint *endpoint = &sandbox->endpoints[i];
+	return (struct fabric_plan){ .slot = sandbox->slot,
+				     .layout = sandbox->layout,
+				     .mtu = sandbox->mtu,
+				     .id = sandbox->id,
+				     .netns_device = sandbox->netns_device,
+				     .netns_inode = sandbox->netns_inode,
+				     .has_tap_owner = spec->tap_owner.set,
+				     .tap_uid = spec->tap_owner.uid,
+				     .tap_gid = spec->tap_owner.gid,
+				     .egress = &spec->egress,
+				     .bandwidth = &spec->bandwidth,
+				     .paused = sandbox->paused,
+				     .strict = sandbox->strict && !sandbox->paused };
+}
 
-		if (endpoint->port.via != VIA_NAT)
-			continue;
-		for (size_t j = 0; j < endpoint->listen_count; j++)
-			nat[plan.nat_count++] = (struct fabric_nat){ .listen = endpoint->listen[j],
-								     .proto = endpoint->port.proto,
-								     .guest_port = endpoint->port.guest_port };
-	}
-	return plan;
+struct tenant_plan *daemon_tenant_plan_new(const struct sandbox *sandbox)
+{
+	size_t nat = daemon_tenant_count_nat(sandbox), ports = registry_wake_ports(sandbox, NULL, 0);
+	struct tenant_plan *made =
+	    calloc(1, sizeof(*made) + nat * sizeof(made->nat[0]) + ports * sizeof(struct wake_port));
+	struct wake_port *wake;
+
+	if (!made)
+		return NULL;
+	wake = (struct wake_port *)(void *)&made->nat[nat];
+	made->plan = daemon_tenant_plan_of(sandbox);
+	made->plan.nat = made->nat;
+	for (size_t i = 0; i < sandbox->endpoint_count; i++)
+		daemon_tenant_add_nat(made, &sandbox->endpoints[i]);
+	registry_wake_ports(sandbox, wake, ports);
+	made->wake =
+	    (struct fabric_wake){ .any = sandbox->spec->wake.which == WAKE_ANY, .ports = wake, .count = ports };
+	if (sandbox->paused && sandbox->spec->wake.which != WAKE_NEVER)
+		made->plan.wake = &made->wake;
+	return made;
+}
+
+void daemon_tenant_save(struct tenant *tenant)
+{
+	struct err ignored;
+
+	tenant->unsaved = true;
+	if (tenant->busy || !base_burst_allows(&tenant->saves, clock_now_ms()))
+		return;
+	if (store_save(tenant->daemon->store, tenant->sandbox, &ignored) == 0)
+		tenant->unsaved = false;
 }
 
 void daemon_tenant_refresh(struct sandbox *sandbox)

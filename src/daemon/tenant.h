@@ -12,7 +12,9 @@
 #include "base/loop.h"
 #include "base/vec.h"
 #include "control/request.h"
+#include "daemon/asleep.h"
 #include "daemon/listeners.h"
+#include "daemon/pausing.h"
 #include "daemon/rate_ring.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
@@ -57,6 +59,8 @@ struct tenant {
 	bool written;            /* its file is as of the beginning of the stop */
 	struct base_burst saves; /* limits the writes that its VMM can provoke */
 	struct tenant_takeover takeover;
+	struct tenant_pausing pausing;
+	struct tenant_asleep asleep;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
 	bool went_on;                        /* the same, but a former run was asked for it */
 	struct control_request *registering; /* while its slot is being made, else NULL */
@@ -121,11 +125,16 @@ int daemon_tenant_refuse_untaken(const struct sandbox *sandbox, struct problem *
 /* 0, or -1 with PROBLEM: the policy of SPEC is too large for the kernel. */
 int daemon_tenant_check_policy(const struct spec *spec, struct problem *problem);
 
-/* The sandbox as the fabric is to make it. NAT must have room for all its endpoints' addresses. */
-struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
+/* The sandbox as the fabric is to make it. NULL only for lack of memory; free() frees it, and what it points to is the sandbox's. */
+struct tenant_plan {
+	struct fabric_plan plan;
+	struct fabric_wake wake;
+	struct fabric_nat nat[]; /* and the ports of WAKE behind them */
+};
+struct tenant_plan *daemon_tenant_plan_new(const struct sandbox *sandbox);
 
-/* How many entries daemon_tenant_plan() needs room for. */
-size_t daemon_tenant_nat_max(const struct endpoint *endpoints, size_t count);
+/* Its file lacks what has just changed: it is written at once, or, if many changes come in a row, by the guard or after a change. */
+void daemon_tenant_save(struct tenant *tenant);
 
 /* Brings the sandbox's counters and last activity up to date from the forwarder. */
 void daemon_tenant_refresh(struct sandbox *sandbox);

@@ -102,13 +102,15 @@ void assert_nothing_left(void)
 /* Brings all that is under way to its end. */
 void settle(void)
 {
-	while (rooms.closing || rooms.making || rooms.destroying || rooms.updating) {
+	while (rooms.closing || rooms.making || rooms.destroying || rooms.updating || rooms.turning) {
 		if (rooms.closing)
 			fake_closed();
 		else if (rooms.making)
 			fake_made(0);
 		else if (rooms.destroying)
 			fake_destroyed(0);
+		else if (rooms.turning)
+			fake_turned(0);
 		else
 			fake_updated(0);
 	}

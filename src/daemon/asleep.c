@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Four ways lead here: packets that the kernel logs (wake/), clients whom the forwarder holds, those at the door among them, and POST. The
+ * first of a pause makes an event and a call of [wake] notify. While more come, that is repeated each `timeout_ms`, for the manager
+ * may have failed.
+ *
+ * Whatever wakes a sandbox shortly after its pause may be the last word of those who had it paused, and is passed over. A client that is
+ * still held then counts, as one that retransmits does on the kernel path.
+ *
+ * A manager that was asked before a restart is asked once more after it: nobody knows how far the former run got.
+ */
+#include "daemon/asleep.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "config/config.h"
+#include "config/layouts.h"
+#include "control/control.h"
+#include "daemon/daemon.h"
+#include "daemon/tenant.h"
+#include "wake/wake.h"
+#include "wire/wire.h"
+#include "wire/write.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ASLEEP_STEP_MS = 20,    /* two looks at all sandboxes are at least so far apart */
+	ASLEEP_AGAIN_MS = 1000, /* after a shortage */
+};
+
+struct asleep {
+	struct daemon *daemon;
+	struct wake *wake;
+	struct timer timer; /* the earliest due time */
+	uint64_t timer_ms;  /* which that is; 0: it is not armed */
+};
+
+/* What would wake a sandbox. */
+struct asleep_cause {
+	const char *via;
+	const char *source; /* an address; NULL: not known, or none */
+	bool has_port;
+	enum proto proto;
+	uint16_t port; /* of the guest */
+};
+
+/* ---- The phase ---- */
+
+static const char *const asleep_names[] = { "awake", "resting", "waiting", "asked" };
+
+static void daemon_asleep_become(struct tenant *tenant, enum asleep_phase phase)
+{
+	static const unsigned moves[] = {
+		[ASLEEP_AWAKE] = 1 << ASLEEP_RESTING | 1 << ASLEEP_ASKED,
+		[ASLEEP_RESTING] = 1 << ASLEEP_WAITING | 1 << ASLEEP_ASKED | 1 << ASLEEP_AWAKE,
+		[ASLEEP_WAITING] = 1 << ASLEEP_ASKED | 1 << ASLEEP_AWAKE,
+		[ASLEEP_ASKED] = 1 << ASLEEP_AWAKE,
+	};
+	enum asleep_phase from = tenant->asleep.phase;
+
+	base_assert(moves[from] & 1U << phase);
+	tenant->asleep.phase = phase;
+	log_debug("sleep of a sandbox", F_SANDBOX(tenant->sandbox), F_STR("from", asleep_names[from]),
+		  F_STR("to", asleep_names[phase]));
+}
+
+static uint32_t daemon_asleep_address(const struct tenant *tenant)
+{
+	return config_host_ip(tenant->sandbox->layout, tenant->sandbox->slot);
+}
+
+/* ---- Due times ---- */
+
+static void daemon_asleep_arm(struct asleep *asleep, uint64_t due_ms)
+{
+	uint64_t now_ms = clock_now_ms();
+
+	if (asleep->timer_ms && asleep->timer_ms <= due_ms)
+		return;
+	asleep->timer_ms = due_ms;
+	timer_start(&asleep->timer, due_ms > now_ms + ASLEEP_STEP_MS ? due_ms - now_ms : ASLEEP_STEP_MS);
+}
+
+static void daemon_asleep_wait(struct tenant *tenant, uint64_t due_ms)
+{
+	tenant->asleep.due_ms = due_ms;
+	daemon_asleep_arm(tenant->daemon->asleep, due_ms);
+}
+
+/* What wakes TENANT goes to its route. */
+static void daemon_asleep_set_route(struct tenant *tenant, bool sleeps)
+{
+	const struct sandbox *sandbox = tenant->sandbox;
+	const struct spec_wake *spec = &sandbox->spec->wake;
+	struct fwd_wake wake = { .any = spec->which == WAKE_ANY, .timeout_ms = spec->timeout_ms };
+	size_t count = sleeps ? registry_wake_ports(sandbox, NULL, 0) : 0;
+	struct fwd_wake_port *ports = NULL;
+	struct wake_port *found = NULL;
+
+	if (count) {
+		found = calloc(count, sizeof(*found));
+		ports = calloc(count, sizeof(*ports));
+	}
+	if (found && ports) {
+		wake.port_count = registry_wake_ports(sandbox, found, count);
+		wake.ports = ports;
+		for (size_t i = 0; i < count; i++)
+			ports[i] = (struct fwd_wake_port){ .proto = found[i].proto, .port = found[i].port };
+	}
+	tenant->asleep.unset = wake.port_count != count || fwd_route_set_wake(tenant->route, sleeps ? &wake : NULL) < 0;
+	free(found);
+	free(ports);
+	if (tenant->asleep.unset)
+		daemon_asleep_arm(tenant->daemon->asleep, clock_now_ms() + ASLEEP_AGAIN_MS);
+}
+
+/* The time of TENANT has come. */
+static void daemon_asleep_go_on(struct tenant *tenant)
+{
+	tenant->asleep.due_ms = 0;
+	switch (tenant->asleep.phase) {
+	case ASLEEP_AWAKE:
+		break;
+	case ASLEEP_RESTING:
+		daemon_asleep_become(tenant, ASLEEP_WAITING);
+		fwd_route_await_client(tenant->route);
+		break;
+	case ASLEEP_WAITING:
+	case ASLEEP_ASKED:
+		fwd_route_await_client(tenant->route);
+		break;
+	}
+}
+
+static void daemon_asleep_look(struct tenant *tenant, uint64_t now_ms)
+{
+	const struct tenant_asleep *own = &tenant->asleep;
+
+	if (!tenant->route)
+		return;
+	if (own->unset) {
+		daemon_asleep_set_route(tenant, own->phase != ASLEEP_AWAKE);
+		if (own->phase == ASLEEP_WAITING)
+			fwd_route_await_client(tenant->route);
+	}
+	if (own->due_ms && own->due_ms <= now_ms)
+		daemon_asleep_go_on(tenant);
+	if (own->due_ms)
+		daemon_asleep_arm(tenant->daemon->asleep, own->due_ms);
+}
+
+static void daemon_asleep_on_timer(void *context)
+{
+	struct asleep *asleep = context;
+	struct registry *registry = asleep->daemon->registry;
+	uint64_t now_ms = clock_now_ms();
+
+	asleep->timer_ms = 0;
+	for (struct sandbox *sandbox = registry_next(registry, 0); sandbox;
+	     sandbox = registry_next(registry, sandbox->slot))
+		if (sandbox->tenant)
+			daemon_asleep_look(daemon_tenant_of(sandbox), now_ms);
+}
+
+/* ---- The manager is asked ---- */
+
+static json_t *daemon_asleep_describe(const struct tenant *tenant, const struct asleep_cause *cause)
+{
+	return json_pack("{s:s?, s:o, s:s?, s:s, s:i}", "source", cause->source, "dest_port",
+			 cause->has_port ? json_integer(cause->port) : json_null(), "proto",
+			 cause->has_port ? addr_proto_name(cause->proto) : NULL, "via", cause->via, "attempt",
+			 (int)tenant->asleep.attempts);
+}
+
+/* FIELDS is the event's. */
+static void daemon_asleep_notify(const struct tenant *tenant, json_t *fields)
+{
+	const struct daemon *daemon = tenant->daemon;
+	const struct sandbox *sandbox = tenant->sandbox;
+	char now[CLOCK_TEXT_SIZE], *text = NULL;
+	json_t *body;
+
+	if (!daemon->config->wake.notify)
+		return;
+	body = json_pack("{s:s, s:s, s:s, s:s*}", "type", "wake", "time", clock_format_ms(clock_wall_ms(), now),
+			 "sandbox", sandbox->id, "sandbox_name", registry_sandbox_name(sandbox));
+	if (body && json_object_update(body, fields) == 0)
+		text = json_dumps(body, JSON_COMPACT);
+	if (text)
+		wake_tell(daemon->asleep->wake, daemon->config->wake.notify, sandbox->id, text);
+	else
+		log_error("the manager is not asked to resume a sandbox: out of memory", F_SANDBOX(sandbox));
+	free(text);
+	json_decref(body);
+}
+
+static void daemon_asleep_note(struct tenant *tenant, const struct asleep_cause *cause)
+{
+	char by[SANDBOX_WAKE_BY_SIZE];
+
+	if (!cause->has_port)
+		snprintf(by, sizeof(by), "%s", cause->via);
+	else if (!cause->source)
+		snprintf(by, sizeof(by), "%u/%s", cause->port, addr_proto_name(cause->proto));
+	else
+		snprintf(by, sizeof(by), "%u/%s from %s", cause->port, addr_proto_name(cause->proto), cause->source);
+	registry_wake_note(tenant->sandbox, clock_wall_ms(), by);
+	daemon_tenant_save(tenant);
+}
+
+static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause *cause)
+{
+	struct tenant_asleep *own = &tenant->asleep;
+	const struct sandbox *sandbox = tenant->sandbox;
+	json_t *fields;
+
+	if (own->phase != ASLEEP_ASKED)
+		daemon_asleep_become(tenant, ASLEEP_ASKED);
+	own->attempts++;
+	own->told_ms = clock_now_ms();
+	daemon_asleep_wait(tenant, own->told_ms + sandbox->spec->wake.timeout_ms);
+	daemon_asleep_note(tenant, cause);
+	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is to be resumed", F_SANDBOX(sandbox),
+		    F_STR("by", sandbox->wake_by), F_STR("via", cause->via), F_UINT("attempt", own->attempts));
+	fields = daemon_asleep_describe(tenant, cause);
+	if (fields)
+		daemon_asleep_notify(tenant, fields);
+	control_event(tenant->daemon->control, "wake", sandbox->id, fields);
+}
+
+/* A packet or a client came for TENANT. */
+static void daemon_asleep_hear(struct tenant *tenant, const struct asleep_cause *cause)
+{
+	const struct tenant_asleep *own = &tenant->asleep;
+
+	if (tenant->pausing.resuming || tenant->daemon->state == DAEMON_STOPPING ||
+	    !registry_wakes_at(tenant->sandbox, cause->proto, cause->port))
+		return;
+	switch (own->phase) {
+	case ASLEEP_AWAKE:
+	case ASLEEP_RESTING:
+		return;
+	case ASLEEP_WAITING:
+		break;
+	case ASLEEP_ASKED:
+		if (clock_now_ms() < own->told_ms + tenant->sandbox->spec->wake.timeout_ms)
+			return;
+		break;
+	}
+	daemon_asleep_tell(tenant, cause);
+}
+
+/* The sandbox with the host address IP; NULL: none. */
+static struct tenant *daemon_asleep_find(struct daemon *daemon, uint32_t ip)
+{
+	const struct config_layout *layout;
+	size_t at = 0;
+
+	while ((layout = config_layout_next(daemon->config, &at))) {
+		uint32_t slot = ip - layout->host_cidr.ip;
+		struct sandbox *sandbox = slot <= CONFIG_SLOT_MAX ? registry_at(daemon->registry, slot) : NULL;
+
+		if (sandbox && sandbox->tenant && config_host_ip(sandbox->layout, slot) == ip)
+			return daemon_tenant_of(sandbox);
+	}
+	return NULL;
+}
+
+static void daemon_asleep_on_packet(void *context, const struct wake_heard *heard)
+{
+	struct tenant *tenant = daemon_asleep_find(context, heard->host_ip);
+	char source[IPV4_TEXT_SIZE];
+	struct asleep_cause cause = { .via = "kernel",
+				      .source = addr_ipv4_format(heard->source, source),
+				      .has_port = true,
+				      .proto = heard->proto,
+				      .port = heard->dest_port };
+
+	if (tenant)
+		daemon_asleep_hear(tenant, &cause);
+}
+
+/* The address of CLIENT, without its port; NULL: it has none. */
+static const char *daemon_asleep_source(const struct addr *client, char text[static INET6_ADDRSTRLEN])
+{
+	const struct in6_addr *in6 = &client->in6.sin6_addr;
+
+	switch (client->any.sa_family) {
+	case AF_INET:
+		return inet_ntop(AF_INET, &client->in.sin_addr, text, INET6_ADDRSTRLEN);
+	case AF_INET6:
+		/* What came by IPv4 to a socket of both has the address in the last part. */
+		return IN6_IS_ADDR_V4MAPPED(in6) ? inet_ntop(AF_INET, &in6->s6_addr[12], text, INET6_ADDRSTRLEN)
+						 : inet_ntop(AF_INET6, in6, text, INET6_ADDRSTRLEN);
+	default:
+		return NULL;
+	}
+}
+
+static void daemon_asleep_on_client(void *context, const struct fwd_asking *asking)
+{
+	char source[INET6_ADDRSTRLEN];
+	struct asleep_cause cause = { .via = asking->door ? "front-door" : "forwarder",
+				      .source = daemon_asleep_source(&asking->client, source),
+				      .has_port = true,
+				      .proto = asking->proto,
+				      .port = asking->guest_port };
+
+	daemon_asleep_hear(context, &cause);
+}
+
+void daemon_asleep_ask(void *context, struct control_request *request)
+{
+	static const struct asleep_cause cause = { .via = "api" };
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+	struct problem problem;
+
+	if (!sandbox)
+		return;
+	if (daemon->state == DAEMON_STOPPING) {
+		registry_problem_stopping(&problem, "weftd is stopping");
+		control_request_refuse(request, &problem);
+		return;
+	}
+	if (registry_wake_check(sandbox, &problem) < 0) {
+		control_request_refuse(request, &problem);
+		return;
+	}
+	if (daemon_tenant_of(sandbox)->asleep.phase != ASLEEP_ASKED)
+		daemon_asleep_tell(daemon_tenant_of(sandbox), &cause);
+	daemon_tenant_refresh(sandbox);
+	control_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
+}
+
+/* ---- Falling asleep, and waking up ---- */
+
+/* The manager was asked before a restart, or before a failure that is over. */
+static void daemon_asleep_tell_again(struct tenant *tenant)
+{
+	char proto[4] = "", source[INET6_ADDRSTRLEN] = "";
+	unsigned port = 0;
+	/* It is our own text, daemon_asleep_note(). */
+	bool has_port = sscanf(tenant->sandbox->wake_by, "%u/%3s from %45s", &port, proto, source) >= 2;
+	struct asleep_cause cause = { .via = has_port ? "kernel" : "api",
+				      .source = *source ? source : NULL,
+				      .has_port = has_port,
+				      .proto = strcmp(proto, "udp") == 0 ? PROTO_UDP : PROTO_TCP,
+				      .port = (uint16_t)port };
+
+	daemon_asleep_tell(tenant, &cause);
+}
+
+/* When its rest is over. A pause of a former run is dated by the wall clock, which may have been set. */
+static uint64_t daemon_asleep_rested_ms(const struct sandbox *sandbox)
+{
+	int64_t paused_for_ms = clock_wall_ms() - sandbox->since_ms;
+	int64_t left_ms = (int64_t)sandbox->spec->wake.min_awake_ms - (paused_for_ms > 0 ? paused_for_ms : 0);
+
+	return clock_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0);
+}
+
+static void daemon_asleep_begin(struct tenant *tenant)
+{
+	struct tenant_asleep *own = &tenant->asleep;
+	const struct sandbox *sandbox = tenant->sandbox;
+
+	own->attempts = 0;
+	if (!own->keeps) {
+		own->downs = sandbox->carrier_downs;
+		own->closed = false;
+	}
+	own->closed |= !sandbox->carrier;
+	own->keeps = true;
+	wake_sleep(tenant->daemon->asleep->wake, daemon_asleep_address(tenant));
+	fwd_route_on_asked(tenant->route, daemon_asleep_on_client, tenant);
+	daemon_asleep_set_route(tenant, true);
+	if (sandbox->wake_asked_ms) {
+		daemon_asleep_tell_again(tenant);
+		return;
+	}
+	daemon_asleep_become(tenant, ASLEEP_RESTING);
+	daemon_asleep_wait(tenant, daemon_asleep_rested_ms(sandbox));
+}
+
+/* It sleeps on; what wakes it may have changed, or its route is only now paused. */
+static void daemon_asleep_go_on_sleeping(struct tenant *tenant)
+{
+	daemon_asleep_set_route(tenant, true);
+	if (tenant->asleep.phase == ASLEEP_RESTING)
+		daemon_asleep_wait(tenant, daemon_asleep_rested_ms(tenant->sandbox));
+	else if (tenant->asleep.phase == ASLEEP_WAITING)
+		fwd_route_await_client(tenant->route);
+}
+
+static void daemon_asleep_end(struct tenant *tenant)
+{
+	daemon_asleep_become(tenant, ASLEEP_AWAKE);
+	tenant->asleep.due_ms = 0;
+	wake_untell(tenant->daemon->asleep->wake, tenant->sandbox->id);
+	if (tenant->route)
+		daemon_asleep_set_route(tenant, false);
+}
+
+/* Packets that were kept go to the guest, or nowhere. */
+static void daemon_asleep_let_go(struct tenant *tenant)
+{
+	struct tenant_asleep *own = &tenant->asleep;
+	int64_t downs = tenant->sandbox->carrier_downs;
+	bool ready = tenant->sandbox->state == SANDBOX_READY;
+
+	own->keeps = false;
+	own->closed |= downs != own->downs;
+	wake_awake(tenant->daemon->asleep->wake, daemon_asleep_address(tenant), ready && own->closed);
+}
+
+/* Whether what is kept for TENANT, which does not sleep, is of no use any more, or can be taken. */
+static bool daemon_asleep_is_over(const struct tenant *tenant)
+{
+	switch (tenant->sandbox->state) {
+	case SANDBOX_READY:
+	case SANDBOX_DRAINING:
+		return true;
+	case SANDBOX_CREATING:
+	case SANDBOX_WAITING:
+	case SANDBOX_ATTACHED:
+	case SANDBOX_DETACHED:
+	case SANDBOX_FAILED:
+		return false;
+	case SANDBOX_PAUSED: /* nothing wakes it now */
+		return true;
+	}
+	return false;
+}
+
+void daemon_asleep_follow(struct tenant *tenant)
+{
+	bool sleeps = registry_sandbox_is_asleep(tenant->sandbox) && tenant->route;
+
+	if (!tenant->daemon->asleep)
+		return;
+	if (sleeps && tenant->asleep.phase == ASLEEP_AWAKE)
+		daemon_asleep_begin(tenant);
+	else if (sleeps)
+		daemon_asleep_go_on_sleeping(tenant);
+	else if (tenant->asleep.phase != ASLEEP_AWAKE)
+		daemon_asleep_end(tenant);
+	if (!sleeps && tenant->asleep.keeps && daemon_asleep_is_over(tenant))
+		daemon_asleep_let_go(tenant);
+}
+
+void daemon_asleep_note_loss(struct tenant *tenant)
+{
+	tenant->asleep.closed = true;
+}
+
+int daemon_asleep_start(struct daemon *daemon, struct err *err)
+{
+	const struct wake_watcher watcher = { .heard = daemon_asleep_on_packet, .context = daemon };
+	struct asleep *asleep = calloc(1, sizeof(*asleep));
+
+	if (!asleep)
+		return err_set(err, ENOMEM, "start");
+	asleep->daemon = daemon;
+	daemon->asleep = asleep;
+	asleep->wake = wake_new(daemon->base, daemon->config, &watcher, err);
+	if (!asleep->wake)
+		return -1;
+	return timer_init(&asleep->timer, daemon->base, daemon_asleep_on_timer, asleep, err);
+}
+
+void daemon_asleep_stop(struct daemon *daemon)
+{
+	if (!daemon->asleep)
+		return;
+	timer_free(&daemon->asleep->timer);
+	wake_free(daemon->asleep->wake);
+	free(daemon->asleep);
+	daemon->asleep = NULL;
+}

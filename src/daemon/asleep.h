@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_ASLEEP_H
+#define WEFT_DAEMON_ASLEEP_H
+
+/*
+ * Sandboxes that are paused and may be woken: what comes for them, whom that is told, and what was kept for them. weftd resumes nobody:
+ * the manager does, by PATCH.
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct control_request;
+struct daemon;
+struct err;
+struct tenant;
+
+enum asleep_phase {
+	ASLEEP_AWAKE, /* it runs, or nothing wakes it. Then resting, or, at the start, asked */
+	ASLEEP_RESTING, /* shortly after the pause: nothing but a request wakes it. Then waiting or asked; awake from each of them */
+	ASLEEP_WAITING, /* for the first packet or client. Then asked */
+	ASLEEP_ASKED,   /* the manager was asked to resume it, and is asked again while packets or clients come */
+};
+
+/* A part of a tenant. */
+struct tenant_asleep {
+	enum asleep_phase phase; /* changed by daemon_asleep_become() alone */
+	uint64_t due_ms;   /* clock_now_ms(): the end of its rest, or when clients of endpoints count anew; 0: none */
+	uint64_t told_ms;  /* the manager was asked last */
+	unsigned attempts; /* how often, in this pause */
+	bool keeps;        /* packets for it, until it is ready again */
+	bool closed;       /* its TAP was without carrier meanwhile, so that packets did not get into it */
+	int64_t downs;     /* of its carrier, when it fell asleep */
+	bool unset;        /* its route does not know yet, for want of memory, what wakes it */
+};
+
+/* With the rooms. 0, or -1 with ERR. */
+int daemon_asleep_start(struct daemon *daemon, struct err *err);
+void daemon_asleep_stop(struct daemon *daemon);
+
+/* To be called after each change of TENANT's state, or of what wakes it. */
+void daemon_asleep_follow(struct tenant *tenant);
+
+/* To be called when its TAP lost its carrier. */
+void daemon_asleep_note_loss(struct tenant *tenant);
+
+/* POST of a wake; CONTEXT is the daemon. Of type control_serve. */
+void daemon_asleep_ask(void *context, struct control_request *request);
+
+#endif
