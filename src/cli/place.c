@@ -44,6 +44,10 @@ static const struct {
 	{ "/limits/keepalive_ms", "keepalive" },
 	{ "/door/token_sha256", "door-token" },
 	{ "/door/", "door" },
+	{ "/wake/min_awake_ms", "min-awake" },
+	{ "/wake/timeout_ms", "wake-timeout" },
+	{ "/wake/", "wake" },
+	{ "/idle_report_ms", "idle-report" },
 	{ "drain", "drain" },
 	{ "wait", "state" },
 };
@@ -125,7 +129,8 @@ char *cli_place_text(const struct cli *cli, const char *field, const char *body,
 	if (text)
 		return text;
 	/* The command's name, and the daemon's sentence, say which. */
-	if (strcmp(field, "id") == 0 || strcmp(field, "timeout") == 0 || strcmp(field, "/default") == 0)
+	if (strcmp(field, "id") == 0 || strcmp(field, "timeout") == 0 || strcmp(field, "/default") == 0 ||
+	    strcmp(field, "/wake") == 0)
 		field = "";
 	json_int_t port = cli_place_port(field, body, length);
 	if ((port ? asprintf(&text, "%s (guest port %lld)", field, (long long)port) : asprintf(&text, "%s", field)) < 0)

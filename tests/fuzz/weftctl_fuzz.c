@@ -30,6 +30,7 @@ static const char *const commands_to_try[][ARGUMENTS_MAX] = {
 	{ "wait", "a", "--state", "ready" },
 	{ "unregister", "a" },
 	{ "ls", "--json" },
+	{ "wake", "a" },
 };
 
 static struct {

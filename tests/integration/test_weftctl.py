@@ -658,6 +658,9 @@ def test_a_refusal_names_the_field_and_the_reason(fake, run):
         (["default", "a1"], "/default", ""),
         (["unregister", "a1", "--drain", "3"], "drain", "--drain: "),
         (["pause", "a1"], None, ""),
+        (["wake", "a1"], "/wake", ""),
+        (["register", "a1", "--wake", "80,80"], "/wake/ports/1", "--wake: "),
+        (["register", "a1", "--wake", "80", "--wake-timeout", "5s"], "/wake/timeout_ms", "--wake-timeout: "),
     ],
 )
 def test_a_refusal_is_in_the_words_of_the_command_line(fake, run, command, field, words):
@@ -1027,6 +1030,7 @@ def test_events_for_people_leave_out_what_only_programs_need(fake, run):
         event(3, "state", sandbox="a1", **{"from": "waiting", "to": "attached", "cause": "carrier", "previous_ms": 1500}),
         event(4, "heartbeat"),
         event(5, "denied", sandbox="a1", rule="private", destination="10.0.0.1\x1b[2J"),
+        event(5, "wake", sandbox="a1", source=None, dest_port=None, proto=None, via="api", attempt=2),
         event(
             *[6, "state"], sandbox="a1", reason="tap0 was deleted", **{"from": "ready", "to": "failed", "cause": "tap", "previous_ms": 9}
         ),
@@ -1035,10 +1039,11 @@ def test_events_for_people_leave_out_what_only_programs_need(fake, run):
     fake.answers = [EVENTS_HEAD + chunk(data) + chunk(b"")]
     printed = run("events", "--sandbox", "a1", "--retry", "0").stdout.splitlines()
     assert fake.requests[0][1] == "/v1/events?sandbox=a1"
-    assert len(printed) == 4 and printed[3].endswith("ready -> failed after 9ms, cause tap: tap0 was deleted")
+    assert len(printed) == 5 and printed[4].endswith("ready -> failed after 9ms, cause tap: tap0 was deleted")
     assert printed[0].split()[-3:] == ["snapshot", "state=ready", "slot=1"]
     assert printed[1].split()[-7:] == "waiting -> attached after 1.5s, cause carrier".split()
     assert printed[2].split()[-3:] == ["denied", "rule=private", "destination=10.0.0.1\\x1b[2J"]
+    assert printed[3].split()[-3:] == ["wake", "via=api", "attempt=2"]
 
 
 @pytest.mark.parametrize("typed, meant", [("alhpa", True), ("al", True), ("other", False)])
