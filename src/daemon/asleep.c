@@ -462,6 +462,13 @@ void daemon_asleep_note_loss(struct tenant *tenant)
 	tenant->asleep.closed = true;
 }
 
+void daemon_asleep_stats(const struct daemon *daemon, struct wake_stats *stats)
+{
+	*stats = (struct wake_stats){ 0 };
+	if (daemon->asleep)
+		wake_stats(daemon->asleep->wake, stats);
+}
+
 int daemon_asleep_start(struct daemon *daemon, struct err *err)
 {
 	const struct wake_watcher watcher = { .heard = daemon_asleep_on_packet, .context = daemon };

@@ -15,6 +15,7 @@ struct control_request;
 struct daemon;
 struct err;
 struct tenant;
+struct wake_stats;
 
 enum asleep_phase {
 	ASLEEP_AWAKE, /* it runs, or nothing wakes it. Then resting, or, at the start, asked */
@@ -44,6 +45,9 @@ void daemon_asleep_follow(struct tenant *tenant);
 
 /* To be called when its TAP lost its carrier. */
 void daemon_asleep_note_loss(struct tenant *tenant);
+
+/* Packets and posts so far; zeroes before the start. */
+void daemon_asleep_stats(const struct daemon *daemon, struct wake_stats *stats);
 
 /* POST of a wake; CONTEXT is the daemon. Of type control_serve. */
 void daemon_asleep_ask(void *context, struct control_request *request);

@@ -105,13 +105,6 @@ void daemon_metrics_add_host_denied(struct daemon *daemon, const uint64_t counte
 	daemon_metrics_add_denied(daemon, daemon->metrics->host_denied, counted);
 }
 
-/* A metric of one series. */
-static void daemon_metrics_show(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-	daemon_metrics_write_head(out, name, type, help);
-	fprintf(out, "%s %" PRIu64 "\n", name, value);
-}
-
 static void daemon_metrics_show_sandboxes(FILE *out, const struct daemon *daemon)
 {
 	daemon_metrics_write_head(out, "weft_sandboxes", "gauge", "Registered sandboxes by state.");
@@ -307,6 +300,7 @@ static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 	daemon_metrics_show_denied(out, daemon);
 	daemon_metrics_show_repairs(out, daemon);
 	daemon_metrics_show_catalog(out, daemon);
+	daemon_metrics_write_wake(out, daemon);
 }
 
 /* As text, to be freed. NULL for want of memory. */

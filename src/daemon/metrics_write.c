@@ -13,6 +13,12 @@ void daemon_metrics_write_head(FILE *out, const char *name, const char *type, co
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+void daemon_metrics_show(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+	daemon_metrics_write_head(out, name, type, help);
+	fprintf(out, "%s %" PRIu64 "\n", name, value);
+}
+
 void daemon_metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us)
 {
 	uint64_t total = 0;

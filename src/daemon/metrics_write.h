@@ -13,6 +13,9 @@ struct fwd_stats;
 /* The two lines that introduce a metric. TYPE: "counter", "gauge", "histogram". */
 void daemon_metrics_write_head(FILE *out, const char *name, const char *type, const char *help);
 
+/* A metric of one series. */
+void daemon_metrics_show(FILE *out, const char *name, const char *type, const char *help, uint64_t value);
+
 /* The lines of a histogram of durations, by fwd_connect_bucket_ms[]. */
 void daemon_metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us);
 
@@ -28,5 +31,8 @@ void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon);
 
 /* The door (metrics_door.c); nothing without one. */
 void daemon_metrics_write_door(FILE *out, const struct daemon *daemon);
+
+/* What wakes sandboxes (metrics_wake.c). */
+void daemon_metrics_write_wake(FILE *out, const struct daemon *daemon);
 
 #endif

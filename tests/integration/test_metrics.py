@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -174,6 +175,8 @@ FIRES = {
         {'weft_catalog_entries{state="foreign"}': "1x60"},
         {'weft_catalog_entries{state="foreign"}': "0x60", 'weft_catalog_entries{state="pending"}': "1x60"},
     ),
+    "WeftWakesNotTaken": ({"weft_wake_posts_pending": "1x60"}, {"weft_wake_posts_pending": "0x60"}),
+    "WeftPacketsNotHeard": ({"weft_wake_packets_audible": "0x60"}, {"weft_wake_packets_audible": "1x60"}),
     "WeftLogLinesLost": ({"weft_log_lines_lost_total": "0+1x60"}, {"weft_log_lines_lost_total": "1x60"}),
     "WeftEventsDropped": ({"weft_events_dropped_total": "0+1x60"}, {"weft_events_dropped_total": "1x60"}),
     "WeftPoolEmpty": (
@@ -305,3 +308,33 @@ def test_faults_are_counted(weftd, host):
     daemon.signal(signal.SIGHUP)
     poll_until(lambda: api.metrics()["weft_config_last_reload_successful"] == 1)
     assert api.metrics()["weft_config_last_reload_success_timestamp_seconds"] > loaded
+
+
+def test_what_wakes_sandboxes_is_counted(weftd, guest, host, folder):
+    """A datagram for a guest whose VM is gone, told to a manager that is not there; then the VM is back."""
+    api = weftd({"wake": {"notify": f"{folder}/manager.sock"}}).api
+    sandbox = api.register("a1", {"ready_port": 7, "wake": {"ports": ["9/udp"], "min_awake_ms": 0}})
+    one = guest(sandbox)
+    one.serve("7,echo")
+    api.wait("a1", "ready")
+    assert api.metrics()["weft_wake_packets_audible"] == 1
+    api.patch("a1", {"paused": True})
+    one.close_tap()
+    with host.socket(kind=socket.SOCK_DGRAM) as client:
+        client.connect((sandbox["host_ip"], 9))
+
+        def heard():
+            client.send(b"wake up")
+            return api.metrics()['weft_wake_packets_total{result="heard"}'] > 0
+
+        poll_until(heard)
+    poll_until(lambda: api.metrics()['weft_wake_posts_total{result="failed"}'] > 0)
+    metrics = api.metrics()
+    assert (metrics["weft_wake_copies"], metrics["weft_wake_posts_pending"]) == (1, 1)
+    one.open_tap()
+    api.patch("a1", {"paused": False})
+    api.wait("a1", "ready")
+    poll_until(lambda: api.metrics()['weft_wake_copies_total{result="sent"}'] == 1)
+    metrics = api.metrics()
+    assert (metrics["weft_wake_copies"], metrics["weft_wake_posts_pending"]) == (0, 0)
+    assert metrics['weft_wake_posts_total{result="taken"}'] == metrics['weft_wake_copies_total{result="refused"}'] == 0
