@@ -227,11 +227,12 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o,s:n,s:o,s:n,s:o}",
+			       json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:I,s:[],s:o,s:n,s:o,s:n,s:o}",
 					 "version", "harness", "api", CONTROL_API_VERSION, "host", "somehost", "state",
 					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
 					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0,
-					 "not_open", "uses", uses(), "handover", "door", door(), "catalog", "loopback",
+					 "event_readers", (json_int_t)control_event_readers(control), "not_open",
+					 "uses", uses(), "handover", "door", door(), "catalog", "loopback",
 					 loopback()));
 }
 

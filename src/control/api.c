@@ -224,8 +224,6 @@ static void control_api_change(void *context, struct control_request *request)
 		ops->register_sandbox(ops->context, request);
 	else if (request->method == HTTP_DELETE)
 		ops->unregister_sandbox(ops->context, request);
-	else if (request->method == HTTP_POST && !ops->wake)
-		control_request_refuse_unavailable(request, "nothing can be woken");
 	else if (request->method == HTTP_POST)
 		ops->wake(ops->context, request);
 	else

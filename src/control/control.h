@@ -62,7 +62,7 @@ struct control_ops {
 	control_serve *register_sandbox;
 	control_serve *unregister_sandbox;
 	control_serve *patch_sandbox;
-	control_serve *wake; /* 202 with the sandbox, or 409; NULL: 503 */
+	control_serve *wake; /* 202 with the sandbox, or 409 */
 	control_serve *connections;
 	control_serve *diagnose;
 	control_serve *last_diagnosis; /* the result of the last one; starts none */

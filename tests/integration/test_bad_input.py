@@ -24,7 +24,7 @@ def unchanged(daemon, host):
     before, sandboxes = host.settled_state(daemon.api), daemon.api.list()
     yield daemon.api
     assert daemon.running()
-    assert daemon.api.list() == sandboxes
+    assert [{**one, "idle_ms": 0} for one in daemon.api.list()] == [{**one, "idle_ms": 0} for one in sandboxes]
     host.await_state(before)
 
 
@@ -78,6 +78,16 @@ def test_bodies_that_are_no_json_object(unchanged, text):
         ('{"tap_owner": {"uid": 1}}', "/tap_owner/gid"),
         ('{"labels": {"a": 1}}', "/labels/a"),
         ('{"labels": []}', "/labels"),
+        ('{"wake": true}', "/wake"),
+        ('{"wake": {"ports": []}}', "/wake/ports"),
+        ('{"wake": {"ports": "all"}}', "/wake/ports"),
+        ('{"wake": {"ports": [0]}}', "/wake/ports/0"),
+        ('{"wake": {"ports": [80, "53/sctp"]}}', "/wake/ports/1"),
+        ('{"wake": {"ports": [80, "80/tcp"]}}', "/wake/ports/1"),
+        ('{"wake": {"ports": [%s]}}' % ", ".join(map(str, range(1, 66))), "/wake/ports"),
+        ('{"wake": {"timeout_ms": 999}}', "/wake/timeout_ms"),
+        ('{"wake": {"asked_at": null}}', "/wake/asked_at"),
+        ('{"idle_report_ms": -1}', "/idle_report_ms"),
     ],
 )
 def test_bodies_whose_member_is_to_blame(unchanged, body, field):
@@ -124,6 +134,10 @@ def test_otherwise_than_registered(unchanged):
         ("GET", "/v1/sandboxes/there/nosuch", 404),
         ("POST", "/v1/sandboxes", 405),
         ("POST", "/v1/sandboxes/there", 405),
+        ("POST", "/v1/sandboxes/there/wake", 409),
+        ("POST", "/v1/sandboxes/nobody/wake", 404),
+        ("GET", "/v1/sandboxes/there/wake", 405),
+        ("GET", "/v1/sandboxes?wake=soon", 400),
         ("PUT", "/v1/status", 405),
         ("BREW", "/v1/status", 405),
         ("GET", "/v1/sandboxes?nosuch=1", 400),

@@ -221,7 +221,7 @@ def test_a_patch_is_all_or_nothing(host, api):
     def refused(body, status, field):
         problem = api.request("PATCH", "/v1/sandboxes/a1", body=body).problem(status, field)
         after = api.show("a1")
-        assert {**after, "counters": 0} == {**before, "counters": 0}, problem
+        assert {**after, "counters": 0, "idle_ms": 0} == {**before, "counters": 0, "idle_ms": 0}, problem
         return problem
 
     fine = {"labels": {"c": "d"}, "unpublish": [8080]}
