@@ -141,6 +141,19 @@ bool addr_same_host(const struct addr *a, const struct addr *b)
 	return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
 }
 
+int addr_to_ipv4(const struct addr *addr, uint32_t *ip)
+{
+	const struct in6_addr *in6 = &addr->in6.sin6_addr;
+
+	if (addr->any.sa_family == AF_INET)
+		*ip = ntohl(addr->in.sin_addr.s_addr);
+	else if (addr->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(in6))
+		*ip = ntohl(in6->s6_addr32[3]);
+	else
+		return -1;
+	return 0;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
 	return addr_same_host(a, b) && addr_port(a) == addr_port(b);

@@ -66,6 +66,9 @@ bool addr_can_be_asked(const struct addr *addr);
  */
 bool addr_is_in_the_way(const struct addr *local, const struct addr *wanted);
 
+/* The IPv4 address of ADDR, in host order, also of one that is written as IPv6. 0, or -1: it has none. */
+int addr_to_ipv4(const struct addr *addr, uint32_t *ip);
+
 /* An IPv4 network, or an address with the length of its prefix. */
 struct cidr4 {
 	uint32_t ip;    /* host order, host bits kept */

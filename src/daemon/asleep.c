@@ -100,7 +100,11 @@ static void daemon_asleep_set_route(struct tenant *tenant, bool sleeps)
 {
 	const struct sandbox *sandbox = tenant->sandbox;
 	const struct spec_wake *spec = &sandbox->spec->wake;
-	struct fwd_wake wake = { .any = spec->which == WAKE_ANY, .timeout_ms = spec->timeout_ms };
+	const struct cidr4_list *ignore = &tenant->daemon->config->wake.ignore;
+	struct fwd_wake wake = { .any = spec->which == WAKE_ANY,
+				 .ignored = ignore->items,
+				 .ignored_count = ignore->count,
+				 .timeout_ms = spec->timeout_ms };
 	size_t count = sleeps ? registry_wake_ports(sandbox, NULL, 0) : 0;
 	struct fwd_wake_port *ports = NULL;
 	struct wake_port *found = NULL;
@@ -460,6 +464,16 @@ void daemon_asleep_follow(struct tenant *tenant)
 void daemon_asleep_note_loss(struct tenant *tenant)
 {
 	tenant->asleep.closed = true;
+}
+
+void daemon_asleep_reload(struct daemon *daemon)
+{
+	if (!daemon->asleep)
+		return;
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		if (sandbox->tenant && daemon_tenant_of(sandbox)->asleep.phase != ASLEEP_AWAKE)
+			daemon_asleep_go_on_sleeping(daemon_tenant_of(sandbox));
 }
 
 void daemon_asleep_stats(const struct daemon *daemon, struct wake_stats *stats)

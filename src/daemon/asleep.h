@@ -46,6 +46,9 @@ void daemon_asleep_follow(struct tenant *tenant);
 /* To be called when its TAP lost its carrier. */
 void daemon_asleep_note_loss(struct tenant *tenant);
 
+/* To be called when the configuration was loaded anew. */
+void daemon_asleep_reload(struct daemon *daemon);
+
 /* Packets and posts so far; zeroes before the start. */
 void daemon_asleep_stats(const struct daemon *daemon, struct wake_stats *stats);
 

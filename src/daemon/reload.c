@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "daemon/asleep.h"
 #include "daemon/daemon.h"
 #include "daemon/door.h"
 #include "daemon/load_config.h"
@@ -58,6 +59,7 @@ static void daemon_reload_apply(struct daemon *daemon, const struct config *fres
 	daemon_loopback_reload(daemon);
 	daemon_door_reconfigure(daemon);
 	daemon_publish_reload(daemon);
+	daemon_asleep_reload(daemon);
 }
 
 void daemon_reload(struct daemon *daemon)

@@ -37,26 +37,40 @@ void fwd_ask_init(struct fwd_route *route)
 void fwd_ask_free(struct fwd_route *route)
 {
 	free(route->ask.ports);
+	free(route->ask.ignored);
 }
 
-int fwd_ask_set_ports(struct fwd_route *route, const struct fwd_wake *wake)
+/* COUNT items of SIZE; NULL: none. 0, or -1 without memory. */
+static int fwd_ask_copy(void **copy, const void *items, size_t count, size_t size)
 {
-	size_t count = wake ? wake->port_count : 0;
-	struct fwd_wake_port *ports = NULL, *former;
+	*copy = count ? malloc(count * size) : NULL;
+	if (*copy)
+		memcpy(*copy, items, count * size);
+	return *copy || !count ? 0 : -1;
+}
 
-	if (count) {
-		ports = calloc(count, sizeof(*ports));
-		if (!ports)
-			return -1;
-		memcpy(ports, wake->ports, count * sizeof(*ports));
+int fwd_ask_set(struct fwd_route *route, const struct fwd_wake *wake)
+{
+	static const struct fwd_wake none = { 0 };
+	const struct fwd_wake *is = wake ? wake : &none;
+	struct route_ask *ask = &route->ask;
+	void *ports, *ignored, *former[] = { ask->ports, ask->ignored };
+
+	if (fwd_ask_copy(&ports, is->ports, is->port_count, sizeof(*is->ports)) < 0)
+		return -1;
+	if (fwd_ask_copy(&ignored, is->ignored, is->ignored_count, sizeof(*is->ignored)) < 0) {
+		free(ports);
+		return -1;
 	}
 	pthread_mutex_lock(&route->lock);
-	former = route->ask.ports;
-	route->ask.any = wake && wake->any;
-	route->ask.ports = ports;
-	route->ask.port_count = count;
+	ask->any = is->any;
+	ask->ports = ports;
+	ask->port_count = is->port_count;
+	ask->ignored = ignored;
+	ask->ignored_count = is->ignored_count;
 	pthread_mutex_unlock(&route->lock);
-	free(former);
+	free(former[0]);
+	free(former[1]);
 	return 0;
 }
 
@@ -68,6 +82,31 @@ static bool fwd_ask_has_port(const struct route_ask *ask, enum proto proto, uint
 			return true;
 	}
 	return ask->any;
+}
+
+/* Under the lock. */
+static bool fwd_ask_is_ignored(const struct route_ask *ask, const struct addr *client)
+{
+	uint32_t ip;
+
+	if (!ask->ignored_count || addr_to_ipv4(client, &ip) < 0)
+		return false;
+	for (size_t i = 0; i < ask->ignored_count; i++) {
+		if (addr_cidr4_contains(&ask->ignored[i], ip))
+			return true;
+	}
+	return false;
+}
+
+bool fwd_ask_ignores(const struct route_side *side, const struct addr *client)
+{
+	struct fwd_route *route = side->route;
+	bool ignores;
+
+	pthread_mutex_lock(&route->lock);
+	ignores = fwd_ask_is_ignored(&route->ask, client);
+	pthread_mutex_unlock(&route->lock);
+	return ignores;
 }
 
 bool fwd_ask_counts(const struct route_side *side, enum proto proto, uint16_t port)
@@ -94,7 +133,7 @@ void fwd_ask(struct route_side *side, const struct fwd_asking *asking)
 		return;
 	pthread_mutex_lock(&route->lock);
 	first = turn == route->state.wake_turn && ask->told != turn &&
-		fwd_ask_has_port(ask, asking->proto, asking->guest_port);
+		fwd_ask_has_port(ask, asking->proto, asking->guest_port) && !fwd_ask_is_ignored(ask, &asking->client);
 	if (first) {
 		ask->told = turn;
 		ask->asking = *asking;

@@ -18,6 +18,8 @@ struct route_ask {
 	bool any;
 	struct fwd_wake_port *ports; /* owned */
 	size_t port_count;
+	struct cidr4 *ignored; /* owned */
+	size_t ignored_count;
 	unsigned told;            /* the turn (route_state.h) in which a client asked last */
 	struct fwd_asking asking; /* that client */
 	struct mail mail;         /* to main, while POSTED */
@@ -30,11 +32,14 @@ struct route_ask {
 void fwd_ask_init(struct fwd_route *route);
 void fwd_ask_free(struct fwd_route *route);
 
-/* Which ports of ROUTE's guest count; NULL: none. 0, or -1 for lack of memory: as before. Main thread. */
-int fwd_ask_set_ports(struct fwd_route *route, const struct fwd_wake *wake);
+/* Which ports of ROUTE's guest count, and whose clients; NULL: none. 0, or -1 for lack of memory: as before. Main thread. */
+int fwd_ask_set(struct fwd_route *route, const struct fwd_wake *wake);
 
 /* Whether a client of the guest's PORT would have it woken, as SIDE's route is now. Its worker's thread. */
 bool fwd_ask_counts(const struct route_side *side, enum proto proto, uint16_t port);
+
+/* Whether CLIENT would have nobody woken. Its worker's thread. */
+bool fwd_ask_ignores(const struct route_side *side, const struct addr *client);
 
 /* ASKING waits for SIDE's guest. Main is told where it awaits a client, and this is the first one that counts. Its worker's thread. */
 void fwd_ask(struct route_side *side, const struct fwd_asking *asking);

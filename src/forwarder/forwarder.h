@@ -140,6 +140,8 @@ struct fwd_wake {
 	bool any; /* all ports; PORTS do not count */
 	const struct fwd_wake_port *ports;
 	size_t port_count;
+	const struct cidr4 *ignored; /* networks whose clients have nobody woken, but are held as others */
+	size_t ignored_count;
 	unsigned timeout_ms; /* above 0 */
 };
 
@@ -159,7 +161,7 @@ void fwd_route_on_asked(struct fwd_route *route, void (*asked)(void *context, co
 			void *context);
 
 /*
- * Has ASKED called once, for a client that waits for the guest of the paused route at a port of fwd_route_set_wake(): one that waits
+ * Has ASKED called once, for a client that waits for the guest of the paused route at a port of fwd_route_set_wake(), and is not ignored: one that waits
  * already, or else the next one. It is called no more once the route is resumed. Without such ports, or a pause, nothing happens.
  */
 void fwd_route_await_client(struct fwd_route *route);

@@ -286,7 +286,7 @@ int fwd_route_set_wake(struct fwd_route *route, const struct fwd_wake *wake)
 {
 	struct route_state state = route->state;
 
-	if (fwd_ask_set_ports(route, wake) < 0)
+	if (fwd_ask_set(route, wake) < 0)
 		return -1;
 	state.wake_timeout_ms = wake ? wake->timeout_ms : 0;
 	if (!wake)

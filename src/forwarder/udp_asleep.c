@@ -26,11 +26,15 @@ static void fwd_udp_asleep_ask(struct udp_port *port)
 				.proto = PROTO_UDP, .guest_port = port->endpoint->guest_port, .client = ends->client });
 }
 
-/* Whether the datagram that was looked at belongs to a flow that goes on. */
-static bool fwd_udp_asleep_is_known(struct udp_port *port)
+/* Whether the datagram that was looked at belongs to a flow that goes on, or comes from one who wakes nobody. */
+static bool fwd_udp_asleep_passes_over(struct udp_port *port)
 {
+	const struct udp_ends *ends = fwd_udp_batch_ends(port->worker->datagrams, 0);
 	uint64_t now_ms = port->worker->now_ms;
-	struct udp_flow *flow = fwd_udp_table_find(&port->flows, fwd_udp_batch_ends(port->worker->datagrams, 0));
+	struct udp_flow *flow = fwd_udp_table_find(&port->flows, ends);
+
+	if (fwd_ask_ignores(port->side, &ends->client))
+		return true;
 
 	if (!flow || now_ms >= flow->heard_ms + UDP_FRESH_MS)
 		return false;
@@ -55,7 +59,7 @@ bool fwd_udp_asleep_takes(struct udp_port *port)
 	if (!port->side->state.wake_turn || !fwd_ask_counts(port->side, PROTO_UDP, port->endpoint->guest_port))
 		return false;
 	for (unsigned i = 0; i < SKIPS_MAX && fwd_udp_batch_look(batch, port->fd); i++) {
-		if (!fwd_udp_asleep_is_known(port)) {
+		if (!fwd_udp_asleep_passes_over(port)) {
 			fwd_udp_asleep_keep(port);
 			break;
 		}

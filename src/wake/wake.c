@@ -51,7 +51,7 @@ struct wake {
 
 /* ---- Packets ---- */
 
-bool wake_is_ignored(const struct config *config, uint32_t source)
+static bool wake_is_ignored(const struct config *config, uint32_t source)
 {
 	const struct cidr4_list *list = &config->wake.ignore;
 

@@ -68,9 +68,6 @@ struct wake_stats {
 struct wake *wake_new(struct event_base *base, const struct config *config, const struct wake_watcher *watcher,
 		      struct err *err);
 
-/* Whether SOURCE (host order) is in a network of [wake] ignore: also for clients of whom the watcher does not hear. */
-bool wake_is_ignored(const struct config *config, uint32_t source);
-
 /* Copies are dropped, and nobody is told any more. Harmless with NULL. */
 void wake_free(struct wake *wake);
 

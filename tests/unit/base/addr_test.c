@@ -5,6 +5,26 @@
 #include <check.h>
 #include <string.h>
 
+START_TEST(an_ipv4_address_is_one_however_it_is_written)
+{
+	static const struct {
+		const char *text;
+		uint32_t ip; /* 0: none */
+	} cases[] = { { "192.0.2.7:80", 0xc0000207 },
+		      { "[::ffff:192.0.2.7]:80", 0xc0000207 },
+		      { "[2001:db8::1]:80", 0 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct addr addr;
+		uint32_t ip = 0;
+
+		ck_assert_int_eq(addr_parse(cases[i].text, &addr), 0);
+		ck_assert_int_eq(addr_to_ipv4(&addr, &ip), cases[i].ip ? 0 : -1);
+		ck_assert_uint_eq(ip, cases[i].ip);
+	}
+}
+END_TEST
+
 START_TEST(addresses_read_back_as_they_are_written)
 {
 	static const char *const texts[] = { "127.0.0.1:1", "0.0.0.0:65535", "[::1]:80", "[::]:49983",
@@ -262,6 +282,7 @@ int main(void)
 {
 	TCase *cases = tcase_create("addr");
 
+	tcase_add_test(cases, an_ipv4_address_is_one_however_it_is_written);
 	tcase_add_test(cases, addresses_read_back_as_they_are_written);
 	tcase_add_test(cases, some_addresses_are_asked_by_nobody);
 	tcase_add_test(cases, what_is_not_wholly_an_address_is_none);

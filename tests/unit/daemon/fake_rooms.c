@@ -456,13 +456,6 @@ void wake_stats(const struct wake *wake, struct wake_stats *stats)
 	*stats = (struct wake_stats){ 0 };
 }
 
-bool wake_is_ignored(const struct config *config, uint32_t source)
-{
-	(void)config;
-	(void)source;
-	return false;
-}
-
 /* ---- store, control socket, counters ---- */
 
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err)

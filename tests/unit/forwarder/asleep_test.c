@@ -125,6 +125,27 @@ START_TEST(a_client_that_was_held_before_the_pause_counts)
 }
 END_TEST
 
+START_TEST(an_ignored_client_wakes_nobody_until_it_is_ignored_no_more)
+{
+	const struct cidr4 here = { .ip = INADDR_LOOPBACK, .length = 8 };
+	struct fwd_wake wake = { .any = true, .timeout_ms = LONG_MS, .ignored = &here, .ignored_count = 1 };
+
+	ck_assert_int_eq(fwd_route_set_wake(lab.route, &wake), 0);
+	fwd_route_pause(lab.route);
+	fwd_route_await_client(lab.route);
+	flow_connect(&lab, &flow);
+	lab_wait_for_state(&lab, "paused");
+	turn_a_while();
+	ck_assert_uint_eq(asked, 0);
+	wake.ignored_count = 0;
+	ck_assert_int_eq(fwd_route_set_wake(lab.route, &wake), 0);
+	fwd_route_await_client(lab.route);
+	until_asked(1);
+	fwd_route_resume(lab.route, true);
+	flow_accept(&lab, &flow);
+}
+END_TEST
+
 START_TEST(a_client_of_another_port_wakes_nobody_and_is_held_no_longer)
 {
 	sleep_with((uint16_t)(guest_port() + 1), SHORT_MS);
@@ -333,6 +354,7 @@ int main(void)
 	tcase_add_loop_test(tcp, main_is_told_of_the_first_client_alone_and_it_goes_on_after_the_resume, 0, 2);
 	tcase_add_test(tcp, a_client_that_waits_already_is_told_as_often_as_main_waits_for_one);
 	tcase_add_test(tcp, a_client_that_was_held_before_the_pause_counts);
+	tcase_add_test(tcp, an_ignored_client_wakes_nobody_until_it_is_ignored_no_more);
 	tcase_add_test(tcp, a_client_of_another_port_wakes_nobody_and_is_held_no_longer);
 	tcase_add_test(tcp, a_client_whom_nobody_wakes_the_guest_for_is_reset_in_time);
 	tcase_add_test(tcp, where_nothing_wakes_the_guest_main_is_told_of_nobody);
