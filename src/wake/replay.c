@@ -7,6 +7,9 @@
  *
  * The kernel confirms a flow only after the rule that logs its first packet. If it is not there yet when the copy is made, it is when the
  * client repeats itself, or when the copy is sent. But by then it may be forgotten, which is why it is not asked only then.
+ *
+ * What is larger than the link takes is not sent. Datagrams that the kernel cuts from one buffer (UDP_SEGMENT) are logged before that, as
+ * one, and are mostly too large as such.
  */
 #include "wake/replay.h"
 
