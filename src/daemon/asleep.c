@@ -470,6 +470,7 @@ void daemon_asleep_reload(struct daemon *daemon)
 {
 	if (!daemon->asleep)
 		return;
+	wake_redirect(daemon->asleep->wake, daemon->config->wake.notify);
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		if (sandbox->tenant && daemon_tenant_of(sandbox)->asleep.phase != ASLEEP_AWAKE)

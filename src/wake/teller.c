@@ -285,6 +285,34 @@ void wake_teller_tell(struct wake_teller *teller, const char *path, const char *
 		post->changed = true;
 }
 
+static void wake_teller_redirect_post(struct wake_post *post, const char *path)
+{
+	char *copy;
+
+	if (strcmp(post->path, path) == 0)
+		return;
+	copy = strdup(path);
+	if (!copy) {
+		log_seldom(LOG_ERROR_LEVEL, "manager not told of a wake at its new socket", F_STR("sandbox", post->key),
+			   F_STR("error", strerror(ENOMEM)));
+		return;
+	}
+	free(post->path);
+	post->path = copy;
+}
+
+void wake_teller_redirect(struct wake_teller *teller, const char *path)
+{
+	struct wake_post *post, *next;
+
+	for (size_t i = 0; i < BUCKETS; i++)
+		LIST_FOREACH_SAFE(post, &teller->buckets[i], same, next)
+	if (path)
+		wake_teller_redirect_post(post, path);
+	else
+		wake_teller_drop(post);
+}
+
 void wake_teller_untell(struct wake_teller *teller, const char *key)
 {
 	struct wake_post *post = wake_teller_find(teller, key);

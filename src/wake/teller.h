@@ -18,6 +18,7 @@ struct wake_teller *wake_teller_new(struct event_base *base, struct err *err);
 void wake_teller_free(struct wake_teller *teller);
 
 void wake_teller_tell(struct wake_teller *teller, const char *path, const char *key, const char *body);
+void wake_teller_redirect(struct wake_teller *teller, const char *path);
 void wake_teller_untell(struct wake_teller *teller, const char *key);
 
 /* As in struct wake_stats. */

@@ -211,6 +211,11 @@ void wake_tell(struct wake *wake, const char *path, const char *key, const char 
 	wake_teller_tell(wake->teller, path, key, body);
 }
 
+void wake_redirect(struct wake *wake, const char *path)
+{
+	wake_teller_redirect(wake->teller, path);
+}
+
 void wake_untell(struct wake *wake, const char *key)
 {
 	wake_teller_untell(wake->teller, key);

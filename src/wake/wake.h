@@ -90,6 +90,9 @@ void wake_awake(struct wake *wake, uint32_t host_ip, bool send_again);
  */
 void wake_tell(struct wake *wake, const char *path, const char *key, const char *body);
 
+/* Posts that were not taken yet go to PATH from now on; NULL: all are given up. One that is on its way may still be taken where it is. */
+void wake_redirect(struct wake *wake, const char *path);
+
 /* KEY's post is given up. Harmless if there is none. */
 void wake_untell(struct wake *wake, const char *key);
 

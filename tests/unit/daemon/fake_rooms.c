@@ -450,6 +450,12 @@ void wake_untell(struct wake *wake, const char *key)
 	rooms.untells++;
 }
 
+void wake_redirect(struct wake *wake, const char *path)
+{
+	(void)wake;
+	(void)path;
+}
+
 void wake_stats(const struct wake *wake, struct wake_stats *stats)
 {
 	(void)wake;

@@ -389,6 +389,23 @@ START_TEST(a_text_larger_than_the_sockets_buffer_arrives)
 }
 END_TEST
 
+START_TEST(a_post_that_rests_goes_to_the_managers_new_socket)
+{
+	char nowhere[80];
+
+	snprintf(nowhere, sizeof(nowhere), "%s/nowhere", folder);
+	wake_teller_tell(teller, nowhere, "a1", "{}");
+	run_until(counts().failures == 1);
+	wake_teller_redirect(teller, path);
+	run_until(counts().told == 1);
+	wake_teller_tell(teller, nowhere, "a1", "{}");
+	wake_teller_tell(teller, nowhere, "a2", "{}");
+	run_until(counts().failures >= 3);
+	wake_teller_redirect(teller, NULL);
+	ck_assert_uint_eq(counts().telling, 0);
+}
+END_TEST
+
 START_TEST(a_shortage_of_descriptors_is_waited_for)
 {
 	struct rlimit before, none;
@@ -437,6 +454,7 @@ int main(void)
 	tcase_add_loop_test(telling, an_untold_post_is_given_up_wherever_it_is, 0, 3);
 	tcase_add_test(telling, many_posts_to_a_manager_that_hangs_hold_few_connections);
 	tcase_add_test(telling, a_text_larger_than_the_sockets_buffer_arrives);
+	tcase_add_test(telling, a_post_that_rests_goes_to_the_managers_new_socket);
 	tcase_add_test(telling, a_shortage_of_descriptors_is_waited_for);
 	tcase_add_test(telling, a_path_that_is_too_long_is_an_error_like_others);
 	suite_add_tcase(suite, telling);
