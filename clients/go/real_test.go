@@ -182,6 +182,21 @@ func TestRealPatches(t *testing.T) {
 	if s := sandboxOf(c.Wait(ctx, "a1", StatePaused)); s.State != StatePaused {
 		t.Errorf("%+v", s)
 	}
+	if _, err := c.Wake(ctx, "a1"); !errors.Is(err, ErrConflict) {
+		t.Error(err) // nothing wakes it
+	}
+	if s := patched(Patch{Wake: &Wake{Ports: WakePorts{"80", "53/udp"}, MinAwakeMS: Ptr(int64(0))}, IdleReportMS: Ptr(int64(60000))}); s.Wake == nil || !reflect.DeepEqual(s.Wake.Ports, WakePorts{"80", "53/udp"}) || s.Wake.AskedAt != nil || s.IdleReportMS != 60000 {
+		t.Errorf("%+v", s)
+	}
+	if s := sandboxOf(c.Wake(ctx, "a1")); s.State != StatePaused || s.Wake.AskedAt == nil || s.Wake.By != "api" {
+		t.Errorf("%+v", s)
+	}
+	if list := must[[]Sandbox](t)(c.List(ctx, ListOptions{WakeAsked: true})); len(list) != 1 || list[0].ID != "a1" {
+		t.Errorf("%+v", list)
+	}
+	if s := patched(Patch{Wake: &Wake{Never: true}}); s.Wake != nil {
+		t.Errorf("%+v", s)
+	}
 	if s := patched(Patch{Paused: Ptr(false), Flows: FlowsReset}); s.State != StateWaiting {
 		t.Errorf("%+v", s)
 	}

@@ -86,6 +86,14 @@ def life(client, name, guest):
         changed = client.patch(name, weft.Patch(egress=weft.Egress(isolated=True, dscp=8)))
         assert (changed.egress.isolated, changed.egress.dscp, client.reach(name, "203.0.113.7", 8001).rule) == (True, 8, "isolated")
         assert changed.endpoint(9) and not changed.endpoint(53, "udp")
+        asleep = client.patch(name, weft.Patch(paused=True, wake=weft.Wake(["53/udp"], min_awake_ms=0), idle_report_ms=60000))
+        assert (asleep.state, asleep.wake.ports, asleep.wake.asked_at, asleep.idle_report_ms) == ("paused", ["53/udp"], None, 60000)
+        assert client.wake(name).wake.by == "api"
+        assert until(events, "wake")[-1].via == "api"
+        assert [one.id for one in client.list(wake="asked")] == [name]
+        assert client.patch(name, weft.Patch(wake=weft.NEVER, paused=False)).wake is None
+        with pytest.raises(weft.Conflict):
+            client.wake(name)
         assert client.status().sandboxes["ready"] + client.status().sandboxes["attached"] >= 1
         assert client.status().api == weft.API_VERSION
         assert client.health() == "ok\n"
