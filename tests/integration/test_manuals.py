@@ -14,7 +14,8 @@ from harness.wait import poll_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = "weftctl|weftd|nft|ip|tc|curl|jailer|conntrack|journalctl|systemctl|iptables|ssh|prlimit"
-DOCUMENTS = ("README.md", "SECURITY.md", "docs/operations.md", "docs/integrating.md", "docs/architecture.md", "docs/acceptance.md")
+DOCUMENTS = ("README.md", "SECURITY.md", "docs/operations.md", "docs/integrating.md", "docs/architecture.md", "docs/acceptance.md",
+             "docs/asleep.md")
 PAGES = ("man/weftctl.1.in", "man/weftd.8.in", "man/weftd.conf.5.in")
 
 # What does not run here, and why. Each must be there, so that this list does not outlive its reasons.
@@ -135,6 +136,8 @@ def expected_codes(command):
         return (0, 5)  # the machine of a test may have faults
     if command.startswith("weftd --cleanup"):
         return (71,)  # "stop weftd and the VMs" before
+    if command.startswith("weftctl wake"):
+        return (0, 1)  # it may be awake
     return (0,)
 
 
@@ -252,7 +255,38 @@ def test_the_managers_of_the_document_start_and_stop_a_vm(shell, guest, folder, 
     assert "--netns\n/run/netns/ns-1\n" in done.stdout or made is build_go
 
 
-def test_a_reset_at_resume_leaves_the_kernel_path_alone(weftd, guest, host):
+def test_the_manager_of_the_page_about_sleep_resumes(weftd, guest, host, folder):
+    """What came while it was not there, and what comes then."""
+    notify = f"{folder}/wake.sock"
+    daemon = weftd({"wake": {"notify": notify}})
+    api = daemon.api
+    (block,) = re.findall(r"```python\n(import http.*?)```", read("docs/asleep.md"), re.DOTALL)
+    for written, here in (("/run/manager/wake.sock", notify), ("weft.Client()", f"weft.Client({daemon.socket!r})")):
+        assert written in block
+        block = block.replace(written, here)
+    with open(f"{folder}/manager.py", "w", encoding="utf-8") as file:
+        file.write(f"start_vm = lambda sandbox: print('start', sandbox, flush=True)\n{block}")
+    for name in ("a1", "a2"):
+        guest(api.register(name, {"ports": [7], "ready_port": 7, "wake": {"min_awake_ms": 0}})).serve("7,echo")
+        api.wait(name, "ready")
+        api.patch(name, {"paused": True})
+    api.request("POST", "/v1/sandboxes/a1/wake").expect(202)
+    path = f"{TOP}/clients/python/src"
+    manager = host.popen([sys.executable, f"{folder}/manager.py"], env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"})
+    try:
+        api.wait("a1", "ready")
+        poll_until(lambda: os.path.exists(notify))
+        (endpoint,) = api.show("a2")["endpoints"]
+        with host.connect("127.0.0.1", int(endpoint["listen"][0].rpartition(":")[2])) as client:
+            client.sendall(b"a")
+            assert client.recv(1) == b"a"
+        assert api.show("a2")["wake"]["asked_at"] is None
+    finally:
+        manager.terminate()
+        manager.wait()
+
+
+def test_a_reset_at_resume_resets_both_paths(weftd, guest, host):
     """As weftctl(1) says of resume."""
     api = weftd().api
     sandbox = api.register("a1", {"ports": [7]})
@@ -263,10 +297,7 @@ def test_a_reset_at_resume_leaves_the_kernel_path_alone(weftd, guest, host):
             client.sendall(b"a")
             assert client.recv(1) == b"a"
         api.patch("a1", {"paused": True})
-        kernel.sendall(b"b")
-        assert kernel.recv(1) == b"b"
         api.patch("a1", {"paused": False, "flows": "reset"})
-        kernel.sendall(b"c")
-        assert kernel.recv(1) == b"c"
-        with pytest.raises(ConnectionResetError):
-            forwarded.recv(1)
+        for client in (kernel, forwarded):
+            with pytest.raises(ConnectionError):
+                client.recv(1)
