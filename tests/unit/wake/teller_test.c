@@ -255,7 +255,7 @@ START_TEST(any_other_answer_has_it_tried_again)
 {
 	manager.answer = refusals[_i].answer;
 	wake_teller_tell(teller, path, "a1", "{}");
-	run_until(counts().failures == 2);
+	run_until(counts().failures == 1);
 	ck_assert_str_eq(counts().error, refusals[_i].error);
 	ck_assert_uint_eq(counts().telling, 1);
 	manager.answer = TAKEN;
@@ -282,7 +282,8 @@ START_TEST(a_manager_that_hangs_is_asked_again_by_a_new_connection)
 {
 	uint64_t begun_ms = clock_now_ms();
 
-	manager.answer = _i ? "HTTP/1.1 200 OK\r\n" : NULL;
+	/* It had begun to. */
+	manager.answer = "HTTP/1.1 200 OK\r\n";
 	manager.closes = false;
 	wake_teller_tell(teller, path, "a1", "{}");
 	run_until(counts().failures == 1);
@@ -448,7 +449,7 @@ int main(void)
 	tcase_add_loop_test(telling, an_answer_of_2xx_is_enough, 0, 2 * sizeof(takings) / sizeof(takings[0]));
 	tcase_add_loop_test(telling, any_other_answer_has_it_tried_again, 0, sizeof(refusals) / sizeof(refusals[0]));
 	tcase_add_test(telling, a_manager_that_is_not_there_is_told_when_it_comes);
-	tcase_add_loop_test(telling, a_manager_that_hangs_is_asked_again_by_a_new_connection, 0, 2);
+	tcase_add_test(telling, a_manager_that_hangs_is_asked_again_by_a_new_connection);
 	tcase_add_test(telling, what_is_told_while_a_post_is_on_its_way_follows_it);
 	tcase_add_test(telling, what_is_told_while_a_post_waits_takes_its_place);
 	tcase_add_loop_test(telling, an_untold_post_is_given_up_wherever_it_is, 0, 3);
