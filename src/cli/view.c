@@ -53,7 +53,7 @@ static struct table *cli_view_table_of(const struct rate_row *rows, size_t count
 		if (named)
 			cli_table_add(table, CELL_PLAIN, client_text(row->sandbox, "name"));
 		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(row->sandbox, "slot"));
-		cli_table_add(table, cli_sandbox_style(state), state);
+		cli_table_add(table, cli_sandbox_style(state), cli_sandbox_state_word(row->sandbox));
 		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(counters, "connections_open"));
 		cli_table_addf(table, held ? CELL_ODD : CELL_PLAIN, "%lld", (long long)held);
 		cli_view_add_rates(table, row);
@@ -176,7 +176,8 @@ static bool cli_view_lets_through(const struct view *view, const json_t *sandbox
 {
 	return strcasestr(client_text(sandbox, "id"), view->filter) ||
 	       strcasestr(client_text(sandbox, "name"), view->filter) ||
-	       strcasestr(client_text(sandbox, "state"), view->filter);
+	       strcasestr(client_text(sandbox, "state"), view->filter) ||
+	       strcasestr(cli_sandbox_state_word(sandbox), view->filter);
 }
 
 /* LOOK without the rows that the view's filter keeps back. The caller frees its rows, and nothing else of it. */
