@@ -20,16 +20,13 @@ enum { READ_MOMENT_MS = 10, READS_A_MOMENT = 16 };
 
 /*
  * Brings *KNOWN up to the kernel's COUNTED. Where a table was flushed, its count since the last reading is lost; but a number
- * that was shown once is never taken back, and the kernel counts on from there. Returns whether anything was counted.
+ * that was shown once is never taken back, and the kernel counts on from there.
  */
-static bool daemon_collect_advance(uint64_t *known, uint64_t *lost, uint64_t counted)
+static void daemon_collect_advance(uint64_t *known, uint64_t *lost, uint64_t counted)
 {
-	uint64_t before = *known;
-
-	if (*lost + counted < before)
-		*lost = before - counted;
+	if (*lost + counted < *known)
+		*lost = *known - counted;
 	*known = *lost + counted;
-	return *known != before;
 }
 
 /*
@@ -61,12 +58,8 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 	struct fwd_route_stats forwarded = { 0 };
 	struct counters *known = &sandbox->counters, *lost = &tenant->lost;
 	const struct counters before = *known;
-	bool moved =
-	    daemon_collect_advance(&known->packets_to_guest, &lost->packets_to_guest, counts->packets_to_guest);
-	moved |=
-	    daemon_collect_advance(&known->packets_from_guest, &lost->packets_from_guest, counts->packets_from_guest);
-	if (moved)
-		sandbox->last_activity_ms = clock_wall_ms();
+	daemon_collect_advance(&known->packets_to_guest, &lost->packets_to_guest, counts->packets_to_guest);
+	daemon_collect_advance(&known->packets_from_guest, &lost->packets_from_guest, counts->packets_from_guest);
 	daemon_collect_advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
 	daemon_collect_advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
 	if (tenant->route)

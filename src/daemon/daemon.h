@@ -30,6 +30,7 @@ struct fwd_listener;
 struct guard;
 struct handed_over;
 struct handing_over;
+struct idle;
 struct inherited;
 struct listeners;
 struct loopback;
@@ -84,7 +85,8 @@ struct daemon {
 	struct guard *guard;
 	struct handed_over *handed_over;
 	struct handing_over *handing_over; /* NULL: not begun */
-	struct loopback *loopback;         /* NULL before daemon_loopback_start() */
+	struct idle *idle;
+	struct loopback *loopback; /* NULL before daemon_loopback_start() */
 	struct metrics *metrics;
 	struct not_open *not_open;
 	struct rate_samples *rates;

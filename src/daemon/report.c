@@ -10,6 +10,7 @@
 #include "control/control.h"
 #include "daemon/collect.h"
 #include "daemon/daemon.h"
+#include "daemon/idle.h"
 #include "daemon/door.h"
 #include "daemon/handed_over.h"
 #include "daemon/loopback.h"
@@ -44,6 +45,7 @@ static const char *daemon_report_state(enum daemon_state state)
 void daemon_refresh(void *context, struct sandbox *sandbox)
 {
 	daemon_collect_now(context, sandbox);
+	daemon_idle_refresh(context);
 	daemon_tenant_refresh(sandbox);
 }
 

@@ -29,6 +29,7 @@
 #include "daemon/host_lock.h"
 #include "daemon/host_services.h"
 #include "daemon/http_endpoint.h"
+#include "daemon/idle.h"
 #include "daemon/inherited.h"
 #include "daemon/last_state.h"
 #include "daemon/listeners.h"
@@ -383,7 +384,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
 	    daemon_handed_over_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
 	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0 ||
-	    daemon_publish_start(daemon, err) < 0 || daemon_loopback_start(daemon, err) < 0)
+	    daemon_publish_start(daemon, err) < 0 || daemon_loopback_start(daemon, err) < 0 ||
+	    daemon_idle_start(daemon, err) < 0)
 		return -1;
 	return 0;
 }
@@ -498,6 +500,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_metrics_stop(daemon);
 	daemon_rates_stop(daemon);
 	daemon_loopback_stop(daemon);
+	daemon_idle_stop(daemon);
 	daemon_not_open_stop(daemon);
 	daemon_listeners_free(daemon);
 	daemon_inherited_free(daemon->inherited);

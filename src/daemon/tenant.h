@@ -13,6 +13,7 @@
 #include "base/vec.h"
 #include "control/request.h"
 #include "daemon/asleep.h"
+#include "daemon/idle.h"
 #include "daemon/listeners.h"
 #include "daemon/pausing.h"
 #include "daemon/rate_ring.h"
@@ -61,6 +62,7 @@ struct tenant {
 	struct tenant_takeover takeover;
 	struct tenant_pausing pausing;
 	struct tenant_asleep asleep;
+	struct tenant_idle idle;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
 	bool went_on;                        /* the same, but a former run was asked for it */
 	struct control_request *registering; /* while its slot is being made, else NULL */

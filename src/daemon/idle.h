@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_IDLE_H
+#define WEFT_DAEMON_IDLE_H
+
+/* Which sandboxes are in use, on both paths, and the event of those that are not. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct daemon;
+struct err;
+
+/* A part of a tenant. */
+struct tenant_idle {
+	uint64_t packets;    /* fabric_activity's, as last read */
+	bool known;          /* PACKETS is that of this run */
+	int64_t reported_ms; /* the last activity before the silence that was reported; wall clock */
+};
+
+/* Before the others. 0, or -1 with ERR. */
+int daemon_idle_start(struct daemon *daemon, struct err *err);
+void daemon_idle_stop(struct daemon *daemon);
+
+/* Somebody wants to know: has the kernel's counters read, unless that was done a moment ago. What they say is shown the next time. */
+void daemon_idle_refresh(struct daemon *daemon);
+
+#endif
