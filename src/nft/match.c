@@ -25,6 +25,7 @@ enum {
 	TCP_FIN = 0x01, /* in them */
 	TCP_SYN = 0x02,
 	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
 	TCP_ACK = 0x10,
 	ICMP_QUOTED = 8, /* the packet that an error is about */
 	PORT_SOURCE = 0, /* TCP's and UDP's */
@@ -421,6 +422,11 @@ void match_tcp_first(struct nft_batch *batch, enum nft_sense sense)
 void match_tcp_fin(struct nft_batch *batch)
 {
 	match_tcp_flags(batch, NFT_IS, TCP_FIN, TCP_FIN);
+}
+
+void match_tcp_push(struct nft_batch *batch)
+{
+	match_tcp_flags(batch, NFT_IS, TCP_PSH, TCP_PSH);
 }
 
 void match_tcp_in_flow(struct nft_batch *batch)

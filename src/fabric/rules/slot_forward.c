@@ -78,7 +78,7 @@ static void rules_forward_fill(struct nft_batch *batch, const struct config *con
 
 /*
  * Counts what was let through, as a chain behind the other one. A guest asks for names and for the time without anybody's doing, so that
- * is left out, with the answers.
+ * is left out, with the answers. A segment with the few bytes of a keystroke is no longer than a bare one may be, and pushes them.
  */
 static void rules_forward_add_activity(struct nft_batch *batch)
 {
@@ -97,6 +97,7 @@ static void rules_forward_add_activity(struct nft_batch *batch)
 	RULE(batch, "active_datagrams", act_count(batch, RULES_COUNTER_ACTIVE));
 
 	nft_chain_add(batch, "activity", &hook, NULL);
+	RULE(batch, "activity", match_tcp_push(batch), act_count(batch, RULES_COUNTER_ACTIVE), verdict_accept(batch));
 	RULE(batch, "activity", match_l4proto(batch, NFT_IS, IPPROTO_TCP), match_length_over(batch, BARE_SEGMENT),
 	     act_count(batch, RULES_COUNTER_ACTIVE));
 	RULE(batch, "activity", match_l4proto(batch, NFT_IS, IPPROTO_UDP), verdict_goto(batch, "active_datagrams"));
