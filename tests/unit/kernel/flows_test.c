@@ -33,6 +33,12 @@ static void setup(void)
 	ck_assert_int_eq(listen(listener, 16), 0);
 }
 
+static void teardown(void)
+{
+	close(listener);
+	config_free(lab.config);
+}
+
 static int connect_to(uint32_t ip)
 {
 	const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = { htonl(ip) } };
@@ -151,7 +157,7 @@ int main(void)
 	Suite *suite = suite_create("kern_flows");
 	TCase *flows = tcase_create("flows");
 
-	tcase_add_checked_fixture(flows, setup, NULL);
+	tcase_add_checked_fixture(flows, setup, teardown);
 	tcase_add_test(flows, connections_to_an_address_end_and_others_go_on);
 	tcase_add_test(flows, an_attempt_to_connect_goes_on);
 	tcase_add_test(flows, answered_flows_of_tcp_are_marked_and_others_are_not);
