@@ -3,9 +3,10 @@
  * Pausing and resuming a live slot, on the claimer. The slot's plan says from the call on how it is to be, so whatever fails here is found
  * by the patrol as any other difference, and put right.
  *
- * A pause marks the flows before the rule that asks for the mark is there. A resume without flows brings the rules that refuse the rest
- * of them before it forgets them; in between, the resets of the host's own clients still find their way to the guest.
+ * A resume without flows brings the rules that refuse the rest of them before it forgets them; in between, the resets of the host's own
+ * clients still find their way to the guest.
  */
+#include "base/clock.h"
 #include "base/container_of.h"
 #include "config/config.h"
 #include "fabric/answer.h"
@@ -16,6 +17,7 @@
 #include "fabric/suspects.h"
 #include "kernel/conntrack.h"
 #include "kernel/sock_kill.h"
+#include "kernel/sock_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,8 +49,10 @@ static int fabric_turn_forget_flows(const struct turn *turn, struct err *err)
 {
 	const struct fabric_plan *plan = turn->plan->plan;
 	uint32_t host_ip = config_host_ip(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot);
+	/* Who is only connecting may be who woke the sandbox. */
+	const struct kern_sock_filter clients = { .dest_ips = &host_ip, .dest_count = 1, .connected_only = true };
 
-	if (kern_sock_kill_to(host_ip, err) < 0 || kern_conntrack_flush(turn->netns_fd, err) < 0)
+	if (kern_sock_kill_to(&clients, NULL, err) < 0 || kern_conntrack_flush(turn->netns_fd, err) < 0)
 		return -1;
 	return kern_conntrack_flush_host(host_ip, err);
 }
@@ -67,8 +71,6 @@ static int fabric_turn_run(struct job *job)
 			status = -1;                                                                                   \
 	} while (0)
 
-	if (plan->paused)
-		STEP(kern_conntrack_mark(turn->netns_fd, RULES_MARK_HELD, err));
 	STEP(slot_answers_set(turn->netns_fd, plan->paused, err));
 	STEP(rules_slot_turn(turn->netns_fd, turn->fabric->config, plan, err));
 	STEP(fabric_turn_host(turn, err));
@@ -152,6 +154,7 @@ void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_
 
 	paused.paused = true;
 	paused.strict = false;
+	paused.sleep = (uint32_t)clock_now_ms() | 1;
 	fabric_turn(fabric, &paused, true, done, context);
 }
 

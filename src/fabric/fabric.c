@@ -23,6 +23,7 @@
 #include "fabric/trouble.h"
 #include "fabric/watcher.h"
 #include "kernel/sysctl.h"
+#include "nft/closer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,8 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	if (!fabric->clients)
 		return -1;
 	if (fabric_prepare_host(fabric, err) < 0)
+		return -1;
+	if (nft_closer_start(err) < 0)
 		return -1;
 	fabric->builder = fabric_job_thread_new("weft-builder", fabric->mailbox, true, err);
 	if (!fabric->builder)
@@ -162,6 +165,7 @@ void fabric_free(struct fabric *fabric)
 	fabric_clients_free(fabric->clients);
 	fabric_activity_free(fabric->activity);
 	fabric_answers_free(fabric->answers);
+	nft_closer_stop();
 	if (fabric->slots)
 		fabric_forget_all(fabric);
 	fabric_patrol_free(fabric->patrol);

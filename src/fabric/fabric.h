@@ -120,6 +120,7 @@ struct fabric_plan {
 	size_t nat_count;
 	bool paused;                    /* as fabric_pause() makes it */
 	bool strict;                    /* as fabric_resume() makes it when it keeps no flows; a paused one is not */
+	uint32_t sleep;                 /* the fabric's own: tells one pause from others; 0: not known */
 	const struct fabric_wake *wake; /* while PAUSED; NULL: no packet wakes it */
 };
 

@@ -182,9 +182,10 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 	update->netns_fd = netns_fd;
 	update->done = done;
 	update->context = context;
-	/* These two change in asleep.c alone. */
+	/* These change in asleep.c alone. */
 	share->plan->paused = slot->plan->plan->paused;
 	share->plan->strict = slot->plan->plan->strict;
+	share->plan->sleep = slot->plan->plan->sleep;
 	update->plan = share;
 	update->former = slot->plan;
 	slot->plan = slot_plan_share_hold(share);

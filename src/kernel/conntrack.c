@@ -123,8 +123,7 @@ struct flow_list {
 struct flow_search {
 	kern_conntrack_judge *judge;
 	const void *context;
-	uint32_t mark; /* of KERN_CONNTRACK_MARK */
-	struct flow_list forget, relax, to_mark;
+	struct flow_list forget, relax;
 	bool broken; /* no memory */
 };
 
@@ -178,7 +177,6 @@ static void kern_conntrack_read_flow(const struct nlattr *const *table, struct k
 	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow->reply);
 	flow->answered = status & IPS_SEEN_REPLY;
 	flow->translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
-	flow->mark = kern_conntrack_u32(table[CTA_MARK]);
 }
 
 static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *context)
@@ -186,25 +184,17 @@ static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *contex
 	const struct nlattr *table[CTA_ID + 1];
 	struct flow_search *search = context;
 	struct kern_conntrack_flow flow;
-	struct flow_list *list = NULL;
+	enum kern_conntrack_care care;
+	struct flow_list *list;
 
 	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_ID + 1);
 	if (!table[CTA_TUPLE_ORIG] || !table[CTA_ID] || search->broken)
 		return 0;
 	kern_conntrack_read_flow(table, &flow);
-	switch (search->judge(&flow, search->context)) {
-	case KERN_CONNTRACK_KEEP:
+	care = search->judge(&flow, search->context);
+	if (care == KERN_CONNTRACK_KEEP)
 		return 0;
-	case KERN_CONNTRACK_FORGET:
-		list = &search->forget;
-		break;
-	case KERN_CONNTRACK_RELAX:
-		list = &search->relax;
-		break;
-	case KERN_CONNTRACK_MARK:
-		list = &search->to_mark;
-		break;
-	}
+	list = care == KERN_CONNTRACK_FORGET ? &search->forget : &search->relax;
 	kern_conntrack_keep(search, list, table[CTA_TUPLE_ORIG]);
 	kern_conntrack_keep(search, list, table[CTA_ID]);
 	return 0;
@@ -240,30 +230,19 @@ static struct nl_msg *kern_conntrack_put_liberal(struct nl_msg *message)
 	return message;
 }
 
-/* MESSAGE with a mark; NULL without memory. */
-static struct nl_msg *kern_conntrack_put_mark(struct nl_msg *message, uint32_t mark)
-{
-	const uint32_t value = htobe32(mark);
-
-	return kern_rtnl_put(message, CTA_MARK, &value, sizeof(value));
-}
-
-/* Does with each flow of LIST, which is one of SEARCH's. */
-static int kern_conntrack_change_found(struct kern_rtnl *netfilter, const struct flow_search *search,
-				       const struct flow_list *list, struct err *err)
+/* Sends a message of TYPE for each flow of LIST: IPCTNL_MSG_CT_DELETE, or IPCTNL_MSG_CT_NEW, which relaxes it. */
+static int kern_conntrack_change_found(struct kern_rtnl *netfilter, int type, const struct flow_list *list,
+				       struct err *err)
 {
 	for (size_t at = 0; at < list->count;) {
-		int type = list == &search->forget ? IPCTNL_MSG_CT_DELETE : IPCTNL_MSG_CT_NEW;
 		struct nl_msg *message = kern_conntrack_message(type, 0, AF_INET);
 
 		message =
 		    kern_conntrack_put_attr(message, CTA_TUPLE_ORIG | NLA_F_NESTED, kern_conntrack_next(list, &at));
 		/* With its number, another flow that has the same addresses by now is not meant. */
 		message = kern_conntrack_put_attr(message, CTA_ID, kern_conntrack_next(list, &at));
-		if (list == &search->relax)
+		if (type == IPCTNL_MSG_CT_NEW)
 			message = kern_conntrack_put_liberal(message);
-		else if (list == &search->to_mark)
-			message = kern_conntrack_put_mark(message, search->mark);
 		/* A flow that ended by itself meanwhile is as good. */
 		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
 			return -1;
@@ -271,28 +250,22 @@ static int kern_conntrack_change_found(struct kern_rtnl *netfilter, const struct
 	return 0;
 }
 
-static int kern_conntrack_run_search(struct kern_rtnl *netfilter, struct flow_search *search, struct err *err)
-{
-	const struct flow_list *lists[] = { &search->forget, &search->relax, &search->to_mark };
-	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
-	int status = kern_rtnl_ask(netfilter, message, kern_conntrack_take_flow, search, err, NETFILTER);
-
-	if (status == 0 && search->broken)
-		status = err_set(err, ENOMEM, "conntrack");
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && status == 0; i++)
-		status = kern_conntrack_change_found(netfilter, search, lists[i], err);
-	vec_free(&search->forget);
-	vec_free(&search->relax);
-	vec_free(&search->to_mark);
-	return status;
-}
-
 static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_judge *judge, const void *context,
 				 struct err *err)
 {
 	struct flow_search search = { .judge = judge, .context = context };
+	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
+	int status = kern_rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
 
-	return kern_conntrack_run_search(netfilter, &search, err);
+	if (status == 0 && search.broken)
+		status = err_set(err, ENOMEM, "conntrack");
+	if (status == 0)
+		status = kern_conntrack_change_found(netfilter, IPCTNL_MSG_CT_DELETE, &search.forget, err);
+	if (status == 0)
+		status = kern_conntrack_change_found(netfilter, IPCTNL_MSG_CT_NEW, &search.relax, err);
+	vec_free(&search.forget);
+	vec_free(&search.relax);
+	return status;
 }
 
 int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err)
@@ -305,28 +278,6 @@ int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void 
 	status = kern_conntrack_search(&netfilter, judge, context, err);
 	kern_rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "reviewing flows") : 0;
-}
-
-static enum kern_conntrack_care kern_conntrack_mark_established(const struct kern_conntrack_flow *flow,
-								const void *context)
-{
-	const uint32_t *mark = context;
-
-	return flow->original.protocol == IPPROTO_TCP && flow->answered && flow->mark != *mark ? KERN_CONNTRACK_MARK
-											       : KERN_CONNTRACK_KEEP;
-}
-
-int kern_conntrack_mark(int netns_fd, uint32_t mark, struct err *err)
-{
-	struct flow_search search = { .judge = kern_conntrack_mark_established, .context = &mark, .mark = mark };
-	struct kern_rtnl netfilter;
-	int status;
-
-	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
-		return -1;
-	status = kern_conntrack_run_search(&netfilter, &search, err);
-	kern_rtnl_close(&netfilter);
-	return status < 0 ? err_wrap(err, "marking flows") : 0;
 }
 
 static enum kern_conntrack_care kern_conntrack_forget_host(const struct kern_conntrack_flow *flow, const void *context)

@@ -32,7 +32,6 @@ struct kern_conntrack_flow {
 	struct kern_conntrack_way reply; /* as the answers come, before they are translated back */
 	bool answered;                   /* a packet came back */
 	bool translated;                 /* an address or a port of it is */
-	uint32_t mark;
 };
 
 enum kern_conntrack_care {
@@ -43,16 +42,12 @@ enum kern_conntrack_care {
 	 * the kernel itself sets for a flow that it meets amid.)
 	 */
 	KERN_CONNTRACK_RELAX,
-	KERN_CONNTRACK_MARK, /* kern_conntrack_mark()'s own */
 };
 
 typedef enum kern_conntrack_care kern_conntrack_judge(const struct kern_conntrack_flow *flow, const void *context);
 
 /* Does with each tracked IPv4 flow as JUDGE says. Reads all flows of the namespace. */
 int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err);
-
-/* Gives MARK to each TCP flow of IPv4 that has been answered. Reads all flows of the namespace. */
-int kern_conntrack_mark(int netns_fd, uint32_t mark, struct err *err);
 
 /*
  * Finds the IPv4 flow whose first packet went WAY, all of whose fields count. *FOUND: there is one that is confirmed, which means

@@ -24,6 +24,7 @@ enum {
 	/* A program that jumps one operation behind its end says no. */
 	BEYOND = sizeof(struct inet_diag_bc_op),
 	STATES = ((1 << NEW_SYN_RECV) - 1) & ~(1 << TIME_WAIT | 1 << CLOSE | 1 << LISTEN | 1),
+	CONNECTED = STATES & ~(1 << SYN_SENT | 1 << SYN_RECV),
 	ATTRIBUTES = INET_DIAG_SK_BPF_STORAGES + 1,
 };
 
@@ -84,7 +85,7 @@ static struct nl_msg *kern_sock_request(const struct kern_sock_filter *filter, u
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
 					       .sdiag_protocol = filter->proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP,
 					       .idiag_ext = 1 << (INET_DIAG_INFO - 1),
-					       .idiag_states = STATES };
+					       .idiag_states = filter->connected_only ? CONNECTED : STATES };
 	struct sock_test tests[DESTINATIONS_TESTED];
 	size_t count = kern_sock_write_tests(filter, tests);
 	struct nl_msg *message = kern_rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));

@@ -33,6 +33,7 @@ struct kern_sock_filter {
 	 */
 	const uint64_t *led_before_ns;
 	bool led_only;
+	bool connected_only; /* TCP alone: not those that are only being connected */
 };
 
 struct kern_sock {

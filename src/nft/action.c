@@ -34,6 +34,15 @@ void act_mark(struct nft_batch *batch, uint32_t mark)
 	nft_part_end(batch, part);
 }
 
+void act_mark_flow(struct nft_batch *batch, uint32_t mark)
+{
+	nft_load_immediate(batch, &mark, sizeof(mark));
+	struct nft_part part = nft_part_begin(batch, "ct");
+	nft_part_u32(batch, NFTA_CT_KEY, NFT_CT_MARK);
+	nft_part_u32(batch, NFTA_CT_SREG, NFT_REG_1);
+	nft_part_end(batch, part);
+}
+
 /* The action of each element of SET on the packets that renew it. */
 static void act_put_element_expression(struct nft_batch *batch, const struct nft_set *set)
 {

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/netns.h"
 #include "base/thread.h"
+#include "nft/closer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -279,6 +280,23 @@ static int nft_batch_collect_answers(const struct nft_batch *batch, int fd, stru
 	return done ? 0 : err_set(err, code, "nftables: no answer to a batch of %u", batch->messages);
 }
 
+/* Whether the kernel may have something to wait for when the socket is closed. */
+static bool nft_batch_deletes(const struct nft_batch *batch)
+{
+	const struct nlmsghdr *message = NULL;
+
+	while ((message = nft_batch_next(batch, message)))
+		switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
+		case NFT_MSG_DELTABLE:
+		case NFT_MSG_DELCHAIN:
+		case NFT_MSG_DELRULE:
+		case NFT_MSG_DELSET:
+		case NFT_MSG_DELSETELEM:
+			return true;
+		}
+	return false;
+}
+
 int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
 {
 	if (!batch->broken && !batch->messages)
@@ -290,10 +308,16 @@ int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
 		return err_set(err, ENOMEM, "nftables: a batch");
 	nft_batch_find(batch, batch->messages)->nlmsg_flags |= NLM_F_ACK;
 
-	AUTO_FD int fd = nft_socket(netns_fd, err);
+	int fd = nft_socket(netns_fd, err);
 	int status = fd < 0 ? -1 : nft_send_all(fd, batch->data, batch->used, err);
 	batch->used = used;
-	return status < 0 ? -1 : nft_batch_collect_answers(batch, fd, err);
+	if (status == 0)
+		status = nft_batch_collect_answers(batch, fd, err);
+	if (fd >= 0 && nft_batch_deletes(batch))
+		nft_closer_take(fd);
+	else if (fd >= 0)
+		close(fd);
+	return status;
 }
 
 /* ---- Asking ---- */

@@ -91,7 +91,7 @@ void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of N
 void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
 void match_ct_confirmed(struct nft_batch *batch); /* an earlier packet has passed: the flow is tracked */
-void match_ct_mark(struct nft_batch *batch, uint32_t mark);
+void match_ct_mark(struct nft_batch *batch, enum nft_sense sense, uint32_t mark);
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
 
 #define NFT_CT_STATE_INVALID     (1u << 0) /* belongs to no flow, and begins none */
@@ -109,6 +109,7 @@ void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t bur
 
 void act_count(struct nft_batch *batch, const char *counter);
 void act_mark(struct nft_batch *batch, uint32_t mark);
+void act_mark_flow(struct nft_batch *batch, uint32_t mark); /* ct mark set */
 /* add, or update, @set { ... }. If the set limits, the rule goes on only above the limit. */
 void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
 void act_record_source(struct nft_batch *batch, const struct nft_set *set); /* the same for the packet's source */

@@ -54,10 +54,10 @@ void match_ct_confirmed(struct nft_batch *batch)
 	match_any_bit(batch, IPS_CONFIRMED);
 }
 
-void match_ct_mark(struct nft_batch *batch, uint32_t mark)
+void match_ct_mark(struct nft_batch *batch, enum nft_sense sense, uint32_t mark)
 {
 	nft_load_ct(batch, NFT_CT_MARK, -1);
-	nft_compare(batch, NFT_CMP_EQ, &mark, sizeof(mark));
+	nft_compare(batch, sense == NFT_IS ? NFT_CMP_EQ : NFT_CMP_NEQ, &mark, sizeof(mark));
 }
 
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)

@@ -103,9 +103,6 @@ int rules_slot_policy_check(const struct egress *egress, struct err *err);
 int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		      const struct fabric_plan *former, struct err *err);
 
-/* The mark of conntrack for flows that were there when their sandbox was paused. */
-enum { RULES_MARK_HELD = 1 };
-
 /* Makes the slot as PLAN has it, paused, strict or neither, in one batch; nothing else of it changes. 0, or -1 with ERR. */
 int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 

@@ -297,8 +297,13 @@ static int rules_slot_check_side(int netns_fd, const struct config *config, cons
 {
 	struct nft_batch wanted;
 
+	struct fabric_plan same = *plan;
+
+	/* Which number the sleep has does not matter. */
+	if (plan->paused && rules_forward_read_sleep(netns_fd, &same.sleep, err) < 0)
+		return -1;
 	nft_batch_begin(&wanted, NFPROTO_INET);
-	rules_slot_add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
+	rules_slot_add_tables(&wanted, config, &same, &(struct fabric_counts){ 0 }, side);
 	int status = nft_check(netns_fd, &wanted, filled_by_rules, intact, err);
 	nft_batch_free(&wanted);
 	return status;

@@ -4,9 +4,10 @@
  *
  * While a sandbox sleeps, packets of the flows that its guest had when it was paused are answered for it with ICMP host unreachable. To TCP
  * that is no end of the connection: of its retransmissions, one that is answered so does not make the pause before the next longer (RFC
- * 6069), so the sender goes on trying each second or two, and has its answer that soon after the resume. Such flows are known by a mark
- * of conntrack, which the pause gives to those that are there. A flow that begins while the sandbox sleeps has none: its guest may be
- * resumed already while the rules are still these, and a client that connects would take an error for the end.
+ * 6069), so the sender goes on trying each second or two, and has its answer that soon after the resume. A flow that begins while the
+ * sandbox sleeps is not answered so: its guest may be resumed already while the rules are still these, and a client that connects would
+ * take an error for the end. Such a flow gets a mark of conntrack, another one in each sleep, so that in the next it is one of the former.
+ * (To mark those that are there would take a walk through the table of all flows of the machine.)
  *
  * A slot is strict when the flows of its guest were forgotten. Conntrack alone would take the next packet of each for the first of a new
  * flow, and the connection would go on. Nobody can reset it ahead of that, since nobody knows its sequence numbers. So who sends on it next
@@ -15,16 +16,19 @@
  */
 #include "fabric/rules/slot_rules.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "fabric/rules/policy.h"
 #include "fabric/rules/rules.h"
 #include "nft/expr.h"
 
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #define CHAIN "forward"
 
@@ -37,20 +41,24 @@ enum {
 };
 
 /* In a rule: matches what clients send on connections that a guest had when it was paused. */
-static void rules_forward_match_held(struct nft_batch *batch)
+static void rules_forward_match_held(struct nft_batch *batch, uint32_t sleep)
 {
 	match_iifname(batch, RULES_UPWARDS);
-	match_ct_mark(batch, RULES_MARK_HELD);
+	match_ct_mark(batch, NFT_IS_NOT, sleep);
 	match_ct_state(batch, NFT_CT_STATE_ESTABLISHED);
 	match_l4proto(batch, NFT_IS, IPPROTO_TCP);
 }
 
 static void rules_forward_add_state(struct nft_batch *batch, const struct fabric_plan *plan)
 {
+	/* A flow that never was marked has 0. */
+	const uint32_t sleep = plan->sleep ? plan->sleep : 1;
+
 	if (plan->paused) {
-		RULE(batch, CHAIN, rules_forward_match_held(batch), match_packets_under(batch, ANSWERS, ANSWERS),
+		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), act_mark_flow(batch, sleep));
+		RULE(batch, CHAIN, rules_forward_match_held(batch, sleep), match_packets_under(batch, ANSWERS, ANSWERS),
 		     act_reject_as_unreachable(batch));
-		RULE(batch, CHAIN, rules_forward_match_held(batch), verdict_drop(batch));
+		RULE(batch, CHAIN, rules_forward_match_held(batch, sleep), verdict_drop(batch));
 	}
 	if (plan->strict) {
 		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), match_tcp_first(batch, NFT_IS_NOT),
@@ -110,6 +118,72 @@ void rules_forward_add(struct nft_batch *batch, const struct config *config, con
 	nft_chain_add(batch, CHAIN, &hook, NULL);
 	rules_forward_fill(batch, config, plan);
 	rules_forward_add_activity(batch);
+}
+
+/* ---- The number of a sleep ---- */
+
+/* The value that EXPRESSIONS load, if they are those of a rule that marks flows; 0: they are not. */
+static uint32_t rules_forward_mark_of(const struct nlattr *expressions)
+{
+	const struct nlattr *item, *attr, *data, *value;
+	uint32_t loaded = 0;
+
+	nft_for_each_nested(item, expressions)
+	{
+		const char *name = "";
+
+		nft_for_each_nested(attr, item)
+		{
+			if (mnl_attr_get_type(attr) == NFTA_EXPR_NAME)
+				name = mnl_attr_get_str(attr);
+			if (mnl_attr_get_type(attr) != NFTA_EXPR_DATA || strcmp(name, "immediate") != 0)
+				continue;
+			nft_for_each_nested(data, attr)
+			{
+				if (mnl_attr_get_type(data) != NFTA_IMMEDIATE_DATA)
+					continue;
+				nft_for_each_nested(value, data)
+				{
+					if (mnl_attr_get_type(value) == NFTA_DATA_VALUE &&
+					    mnl_attr_get_payload_len(value) == sizeof(loaded))
+						memcpy(&loaded, mnl_attr_get_payload(value), sizeof(loaded));
+				}
+			}
+		}
+	}
+	return loaded;
+}
+
+static int rules_forward_take_rule(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+	uint32_t *sleep = data;
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_RULE_EXPRESSIONS && !*sleep)
+			*sleep = rules_forward_mark_of(attr);
+	}
+	return MNL_CB_OK;
+}
+
+int rules_forward_read_sleep(int netns_fd, uint32_t *sleep, struct err *err)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+	int status = -1;
+
+	for (unsigned i = 0; fd >= 0 && status < 0 && i < NFT_ATTEMPTS; i++) {
+		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
+
+		*sleep = 0;
+		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, CHAIN);
+		status = nft_ask(fd, request, rules_forward_take_rule, sleep, err);
+		if (status < 0 && err->code != EINTR)
+			break;
+	}
+	return status < 0 && err->code != ENOENT ? -1 : 0;
 }
 
 int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)

@@ -13,7 +13,7 @@
 
 enum { PORT = 8080 };
 
-static const struct fabric_plan asleep = { .slot = 1, .id = "a", .paused = true };
+static struct fabric_plan asleep = { .slot = 1, .id = "a", .paused = true, .sleep = 7 };
 static const struct fabric_plan strict = { .slot = 1, .id = "a", .strict = true };
 
 static void turn_to(const struct fabric_plan *to)
@@ -24,7 +24,7 @@ static void turn_to(const struct fabric_plan *to)
 
 static void fall_asleep(void)
 {
-	OK(kern_conntrack_mark(-1, RULES_MARK_HELD, &err));
+	asleep.sleep++;
 	turn_to(&asleep);
 }
 

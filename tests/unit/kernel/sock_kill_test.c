@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Connections that are ended by their destination, and flows that are marked. */
-#include "kernel/conntrack.h"
+/* Connections that are ended by their destination. */
 #include "kernel/sock_kill.h"
+#include "kernel/sock_list.h"
 
 #include "base/err.h"
 #include "unit/nft_lab.h"
@@ -70,13 +70,20 @@ static int error_of(int fd)
 	return error;
 }
 
+static int end_clients_of(uint32_t ip)
+{
+	const struct kern_sock_filter filter = { .dest_ips = &ip, .dest_count = 1, .connected_only = true };
+
+	return kern_sock_kill_to(&filter, NULL, &err);
+}
+
 START_TEST(connections_to_an_address_end_and_others_go_on)
 {
 	int ended = connect_to(WANTED), mapped = connect_mapped(WANTED), kept = connect_to(OTHER),
 	    kept_mapped = connect_mapped(OTHER);
 	char byte;
 
-	OK(kern_sock_kill_to(WANTED, &err));
+	OK(end_clients_of(WANTED));
 	int accepted = accept(listener, NULL, NULL);
 	ck_assert_int_eq(recv(accepted, &byte, 1, 0), -1);
 	ck_assert_int_eq(errno, ECONNRESET);
@@ -85,7 +92,7 @@ START_TEST(connections_to_an_address_end_and_others_go_on)
 	ck_assert_int_eq(error_of(mapped), ECONNABORTED);
 	ck_assert_int_eq(error_of(kept), 0);
 	ck_assert_int_eq(error_of(kept_mapped), 0);
-	OK(kern_sock_kill_to(NOBODY, &err));
+	OK(end_clients_of(NOBODY));
 	/* Who listens is not connected. */
 	ck_assert_int_eq(error_of(connect_to(WANTED)), 0);
 }
@@ -101,66 +108,20 @@ START_TEST(an_attempt_to_connect_goes_on)
 	lab_add_link("away", "192.0.2.9/24", "192.0.2.1", 0);
 	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&to, sizeof(to)), -1);
 	ck_assert_int_eq(errno, EINPROGRESS);
-	OK(kern_sock_kill_to(0xc0000201, &err));
+	OK(end_clients_of(0xc0000201));
 	ck_assert_int_eq(error_of(fd), 0);
-}
-END_TEST
-
-struct count {
-	unsigned marked, all;
-};
-
-static struct count counted;
-
-static enum kern_conntrack_care count_flow(const struct kern_conntrack_flow *flow, const void *context)
-{
-	const uint32_t *mark = context;
-
-	counted.all++;
-	counted.marked += flow->mark == *mark;
-	return KERN_CONNTRACK_KEEP;
-}
-
-static struct count count_marked(uint32_t mark)
-{
-	counted = (struct count){ 0 };
-	OK(kern_conntrack_review(-1, count_flow, &mark, &err));
-	return counted;
-}
-
-START_TEST(answered_flows_of_tcp_are_marked_and_others_are_not)
-{
-	const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = { htonl(WANTED) } };
-	int datagram = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd;
-
-	lab_run("nft 'table ip track { chain c { type filter hook output priority 0; ct state new accept; }; }'");
-	fd = connect_to(WANTED);
-	ck_assert_int_eq(sendto(datagram, "x", 1, 0, (const struct sockaddr *)&to, sizeof(to)), 1);
-	ck_assert_uint_eq(count_marked(5).marked, 0);
-	ck_assert_uint_ge(count_marked(5).all, 2);
-	OK(kern_conntrack_mark(-1, 5, &err));
-	ck_assert_uint_eq(count_marked(5).marked, 1);
-	OK(kern_conntrack_mark(-1, 5, &err));
-	int later = connect_to(WANTED);
-	ck_assert_uint_eq(count_marked(5).marked, 1);
-	OK(kern_conntrack_mark(-1, 6, &err));
-	ck_assert_uint_eq(count_marked(6).marked, 2);
-	close(fd);
-	close(later);
-	close(datagram);
 }
 END_TEST
 
 int main(void)
 {
 	lab_require_root();
-	Suite *suite = suite_create("kern_flows");
-	TCase *flows = tcase_create("flows");
+	Suite *suite = suite_create("kern_sock_kill");
+	TCase *sockets = tcase_create("sockets");
 
-	tcase_add_checked_fixture(flows, setup, teardown);
-	tcase_add_test(flows, connections_to_an_address_end_and_others_go_on);
-	tcase_add_test(flows, an_attempt_to_connect_goes_on);
-	tcase_add_test(flows, answered_flows_of_tcp_are_marked_and_others_are_not);
-	suite_add_tcase(suite, flows);
+	tcase_add_checked_fixture(sockets, setup, teardown);
+	tcase_add_test(sockets, connections_to_an_address_end_and_others_go_on);
+	tcase_add_test(sockets, an_attempt_to_connect_goes_on);
+	suite_add_tcase(suite, sockets);
 	return run_suite(suite);
 }
