@@ -280,7 +280,7 @@ static int nft_batch_collect_answers(const struct nft_batch *batch, int fd, stru
 	return done ? 0 : err_set(err, code, "nftables: no answer to a batch of %u", batch->messages);
 }
 
-/* Whether the kernel may have something to wait for when the socket is closed. */
+/* Whether the kernel has something to wait for when the socket is closed. */
 static bool nft_batch_deletes(const struct nft_batch *batch)
 {
 	const struct nlmsghdr *message = NULL;
@@ -313,7 +313,8 @@ int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
 	batch->used = used;
 	if (status == 0)
 		status = nft_batch_collect_answers(batch, fd, err);
-	if (fd >= 0 && nft_batch_deletes(batch))
+	/* In the home namespace there may be another's deletion to wait for. */
+	if (fd >= 0 && (netns_fd < 0 || nft_batch_deletes(batch)))
 		nft_closer_take(fd);
 	else if (fd >= 0)
 		close(fd);

@@ -1,45 +1,72 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One list for all threads. All that wait are closed together, since one wait of the kernel serves all of them. Should there be too many,
- * the caller closes its own.
+ * One ring for all threads, in the order in which the sockets came. Should there be too many, the caller closes its own.
  */
 #include "nft/closer.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/thread.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 64 };
+enum { WAITING_MAX = 512 };
 
 static struct {
 	struct base_thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
-	int fds[WAITING_MAX];
-	size_t count;
+	struct {
+		int fd;
+		uint64_t due_ms;
+	} waiting[WAITING_MAX];
+	size_t first, count;
 	bool runs, stopping;
 } closer = { .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER };
 
+/* Waits until the first one is due, or all are. Returns whether there is one. The caller holds the lock, which is free meanwhile. */
+static bool nft_closer_await(void)
+{
+	for (;;) {
+		uint64_t due = closer.waiting[closer.first].due_ms;
+		struct timespec end;
+
+		if (closer.stopping || (closer.count && due <= clock_now_ms()))
+			return closer.count > 0;
+		if (!closer.count) {
+			pthread_cond_wait(&closer.work, &closer.lock);
+			continue;
+		}
+		end.tv_sec = (time_t)(due / 1000);
+		end.tv_nsec = (long)(due % 1000) * 1000000;
+		pthread_cond_clockwait(&closer.work, &closer.lock, CLOCK_MONOTONIC, &end);
+	}
+}
+
 static void *nft_closer_run(void *arg)
 {
-	int fds[WAITING_MAX];
-	size_t count;
-
 	(void)arg;
-	do {
-		pthread_mutex_lock(&closer.lock);
-		while (!closer.count && !closer.stopping)
-			pthread_cond_wait(&closer.work, &closer.lock);
-		count = closer.count;
-		memcpy(fds, closer.fds, count * sizeof(fds[0]));
-		closer.count = 0;
+	pthread_mutex_lock(&closer.lock);
+	while (nft_closer_await()) {
+		int fd = closer.waiting[closer.first].fd;
+
+		closer.first = (closer.first + 1) % WAITING_MAX;
+		closer.count--;
 		pthread_mutex_unlock(&closer.lock);
-		for (size_t i = 0; i < count; i++)
-			close(fds[i]);
-	} while (count);
+		close(fd);
+		pthread_mutex_lock(&closer.lock);
+	}
+	pthread_mutex_unlock(&closer.lock);
 	return NULL;
+}
+
+static void nft_closer_set_runs(bool runs)
+{
+	pthread_mutex_lock(&closer.lock);
+	closer.runs = runs;
+	pthread_mutex_unlock(&closer.lock);
 }
 
 int nft_closer_start(struct err *err)
@@ -51,9 +78,7 @@ int nft_closer_start(struct err *err)
 	closer.stopping = false;
 	if (base_thread_start(&closer.thread, nft_closer_run, NULL, err) < 0)
 		return -1;
-	pthread_mutex_lock(&closer.lock);
-	closer.runs = true;
-	pthread_mutex_unlock(&closer.lock);
+	nft_closer_set_runs(true);
 	return 0;
 }
 
@@ -66,9 +91,7 @@ void nft_closer_stop(void)
 	pthread_cond_signal(&closer.work);
 	pthread_mutex_unlock(&closer.lock);
 	base_thread_join(&closer.thread);
-	pthread_mutex_lock(&closer.lock);
-	closer.runs = false;
-	pthread_mutex_unlock(&closer.lock);
+	nft_closer_set_runs(false);
 }
 
 void nft_closer_take(int fd)
@@ -77,9 +100,14 @@ void nft_closer_take(int fd)
 
 	pthread_mutex_lock(&closer.lock);
 	taken = closer.runs && !closer.stopping && closer.count < WAITING_MAX;
-	if (taken)
-		closer.fds[closer.count++] = fd;
-	pthread_cond_signal(&closer.work);
+	if (taken) {
+		size_t place = (closer.first + closer.count++) % WAITING_MAX;
+
+		closer.waiting[place].fd = fd;
+		closer.waiting[place].due_ms = clock_now_ms() + NFT_CLOSER_MS;
+		if (closer.count == 1)
+			pthread_cond_signal(&closer.work);
+	}
 	pthread_mutex_unlock(&closer.lock);
 	if (!taken)
 		close(fd);

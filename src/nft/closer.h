@@ -3,8 +3,9 @@
 #define WEFT_NFT_CLOSER_H
 
 /*
- * A thread that closes sockets. After a batch that deleted something, the kernel lets whoever closes a netfilter socket of that namespace wait
- * until no packet can be at what was deleted: 5 to 20 ms. Nothing that the caller has asked for is then still to come.
+ * A thread that closes sockets later. After a batch that deleted something, the kernel lets whoever closes a netfilter socket of that
+ * namespace wait until no packet can be at what was deleted: 5 to 20 ms, in which no other batch of the namespace is taken either. What was
+ * asked for is done by then. Some time later there is nothing to wait for.
  */
 
 struct err;
@@ -15,7 +16,8 @@ int nft_closer_start(struct err *err);
 /* Closes what is left and ends the thread. Harmless when it does not run. Main thread, when no other uses sockets of nft/ any more. */
 void nft_closer_stop(void);
 
-/* Closes FD soon. Any thread. */
+/* Closes FD within about NFT_CLOSER_MS. Any thread. */
+enum { NFT_CLOSER_MS = 100 };
 void nft_closer_take(int fd);
 
 #endif
