@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Connections that are ended by their destination. */
 #include "kernel/sock_kill.h"
-#include "kernel/sock_list.h"
 
 #include "base/err.h"
+#include "kernel/sock_list.h"
 #include "unit/nft_lab.h"
 #include "unit/run_suite.h"
 
