@@ -372,6 +372,17 @@ static uint64_t daemon_asleep_rested_ms(const struct sandbox *sandbox)
 	return clock_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0);
 }
 
+/* A datagram comes once, so a rest that is over is over at once. */
+static void daemon_asleep_rest(struct tenant *tenant)
+{
+	uint64_t rested_ms = daemon_asleep_rested_ms(tenant->sandbox);
+
+	if (rested_ms > clock_now_ms())
+		daemon_asleep_wait(tenant, rested_ms);
+	else
+		daemon_asleep_go_on(tenant);
+}
+
 static void daemon_asleep_begin(struct tenant *tenant)
 {
 	struct tenant_asleep *own = &tenant->asleep;
@@ -392,7 +403,7 @@ static void daemon_asleep_begin(struct tenant *tenant)
 		return;
 	}
 	daemon_asleep_become(tenant, ASLEEP_RESTING);
-	daemon_asleep_wait(tenant, daemon_asleep_rested_ms(sandbox));
+	daemon_asleep_rest(tenant);
 }
 
 /* It sleeps on; what wakes it may have changed, or its route is only now paused. */
@@ -400,7 +411,7 @@ static void daemon_asleep_go_on_sleeping(struct tenant *tenant)
 {
 	daemon_asleep_set_route(tenant, true);
 	if (tenant->asleep.phase == ASLEEP_RESTING)
-		daemon_asleep_wait(tenant, daemon_asleep_rested_ms(tenant->sandbox));
+		daemon_asleep_rest(tenant);
 	else if (tenant->asleep.phase == ASLEEP_WAITING)
 		fwd_route_await_client(tenant->route);
 }
