@@ -66,7 +66,6 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port);          /* of TCP or UDP */
-void match_sport(struct nft_batch *batch, uint8_t proto, uint16_t port);
 void match_length_over(struct nft_batch *batch, uint32_t bytes); /* of the packet, from its IP header on */
 void match_tcp_syn(struct nft_batch *batch);                     /* SYN without RST */
 void match_tcp_first(struct nft_batch *batch,
@@ -89,6 +88,8 @@ void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct
 void match_ct_direction(struct nft_batch *batch, uint8_t direction); /* IP_CT_DIR_* */
 void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of NFT_CT_STATE_* */
 void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
+void match_ct_original_saddr(struct nft_batch *batch, uint32_t ip);
+void match_ct_original_dport(struct nft_batch *batch, uint16_t port); /* whatever the protocol */
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
 void match_ct_confirmed(struct nft_batch *batch); /* an earlier packet has passed: the flow is tracked */
 void match_ct_mark(struct nft_batch *batch, enum nft_sense sense, uint32_t mark);

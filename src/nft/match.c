@@ -27,10 +27,9 @@ enum {
 	TCP_RST = 0x04,
 	TCP_PSH = 0x08,
 	TCP_ACK = 0x10,
-	ICMP_QUOTED = 8, /* the packet that an error is about */
-	PORT_SOURCE = 0, /* TCP's and UDP's */
-	PORT_DESTINATION = 2,
-	INTERFACE_NAME = 16, /* IFNAMSIZ */
+	ICMP_QUOTED = 8,      /* the packet that an error is about */
+	PORT_DESTINATION = 2, /* TCP's and UDP's */
+	INTERFACE_NAME = 16,  /* IFNAMSIZ */
 	/* The protocols that a rule has stated. */
 	STATED_ETHER = 1,
 	STATED_IPV4 = 2,
@@ -378,7 +377,7 @@ void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
 	nft_compare(batch, match_operator(sense), &proto, sizeof(proto));
 }
 
-static void match_port(struct nft_batch *batch, uint8_t proto, uint32_t offset, uint16_t port)
+void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port)
 {
 	const uint16_t value = htobe16(port);
 
@@ -386,18 +385,8 @@ static void match_port(struct nft_batch *batch, uint8_t proto, uint32_t offset, 
 		nft_state_tcp(batch);
 	else
 		match_l4proto(batch, NFT_IS, proto);
-	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, offset, sizeof(value), NFT_REG_1);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, sizeof(value), NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
-}
-
-void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port)
-{
-	match_port(batch, proto, PORT_DESTINATION, port);
-}
-
-void match_sport(struct nft_batch *batch, uint8_t proto, uint16_t port)
-{
-	match_port(batch, proto, PORT_SOURCE, port);
 }
 
 /* Of the flags OF exactly SET are set; NFT_IS_NOT: some other combination. */

@@ -60,6 +60,22 @@ void match_ct_mark(struct nft_batch *batch, enum nft_sense sense, uint32_t mark)
 	nft_compare(batch, sense == NFT_IS ? NFT_CMP_EQ : NFT_CMP_NEQ, &mark, sizeof(mark));
 }
 
+void match_ct_original_saddr(struct nft_batch *batch, uint32_t ip)
+{
+	const uint32_t value = htobe32(ip);
+
+	nft_load_ct(batch, NFT_CT_SRC_IP, IP_CT_DIR_ORIGINAL);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+void match_ct_original_dport(struct nft_batch *batch, uint16_t port)
+{
+	const uint16_t value = htobe16(port);
+
+	nft_load_ct(batch, NFT_CT_PROTO_DST, IP_CT_DIR_ORIGINAL);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
 {
 	nft_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);

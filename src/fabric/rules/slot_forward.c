@@ -88,20 +88,16 @@ static void rules_forward_fill(struct nft_batch *batch, const struct config *con
  * Counts what was let through, as a chain behind the other one. A guest asks for names and for the time without anybody's doing, so that
  * is left out, with the answers. A segment with the few bytes of a keystroke is no longer than a bare one may be, and pushes them.
  */
-static void rules_forward_add_activity(struct nft_batch *batch)
+static void rules_forward_add_activity(struct nft_batch *batch, uint32_t guest)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER + 10, false, NULL };
 	static const uint16_t of_its_own[] = { RULES_DNS_PORT, NTP_PORT };
 
 	nft_chain_add(batch, "active_datagrams", NULL, NULL);
-	for (size_t i = 0; i < sizeof(of_its_own) / sizeof(of_its_own[0]); i++) {
-		RULE(batch, "active_datagrams", match_dport(batch, IPPROTO_UDP, of_its_own[i]),
-		     match_iifname(batch, RULES_TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
+	for (size_t i = 0; i < sizeof(of_its_own) / sizeof(of_its_own[0]); i++)
+		RULE(batch, "active_datagrams", match_l4proto(batch, NFT_IS, IPPROTO_UDP),
+		     match_ct_original_dport(batch, of_its_own[i]), match_ct_original_saddr(batch, guest),
 		     verdict_accept(batch));
-		RULE(batch, "active_datagrams", match_sport(batch, IPPROTO_UDP, of_its_own[i]),
-		     match_oifname(batch, RULES_TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
-		     verdict_accept(batch));
-	}
 	RULE(batch, "active_datagrams", act_count(batch, RULES_COUNTER_ACTIVE));
 
 	nft_chain_add(batch, "activity", &hook, NULL);
@@ -117,7 +113,7 @@ void rules_forward_add(struct nft_batch *batch, const struct config *config, con
 
 	nft_chain_add(batch, CHAIN, &hook, NULL);
 	rules_forward_fill(batch, config, plan);
-	rules_forward_add_activity(batch);
+	rules_forward_add_activity(batch, config_layout_or_new(config, plan->layout)->guest.ip);
 }
 
 /* ---- The number of a sleep ---- */
