@@ -115,7 +115,7 @@ def test_a_live_slot_keeps_its_layout_and_new_ones_get_the_new(host, weftd, gues
     poll_until(lambda: marks(daemon) == [77], what=daemon.log_tail)
     routes = host.output(["ip", "route"])
     assert "10.11.0.0" not in routes and "10.12.0.0" not in routes and "unreachable 10.21.0.0/20" in routes
-    assert "1874" not in host.nft() and "10.11.0.0" not in host.nft()
+    assert "ifgroup 1874" not in host.nft() and "10.11.0.0" not in host.nft()
     assert "repaired" not in "".join(line for line in daemon.log().splitlines() if "host's table" in line and "1874" in line)
     answers_both_ways(host, new, "new")
 
