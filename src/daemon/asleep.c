@@ -420,6 +420,9 @@ static void daemon_asleep_end(struct tenant *tenant)
 {
 	daemon_asleep_become(tenant, ASLEEP_AWAKE);
 	tenant->asleep.due_ms = 0;
+	/* What wakes it from a later change on is another matter than what would have. */
+	if (tenant->sandbox->state == SANDBOX_PAUSED)
+		registry_wake_forget(tenant->sandbox);
 	wake_untell(tenant->daemon->asleep->wake, tenant->sandbox->id);
 	if (tenant->route)
 		daemon_asleep_set_route(tenant, false);

@@ -204,6 +204,12 @@ START_TEST(a_change_of_what_wakes_it_reaches_kernel_and_forwarder)
 	ck_assert(!rooms.keeps);
 	ck_assert_int_eq(asleep()->phase, ASLEEP_AWAKE);
 	ck_assert_int_eq(found()->state, SANDBOX_PAUSED);
+	change("{\"wake\": {\"ports\": [81], \"min_awake_ms\": 0}}", 200);
+	ck_assert_uint_eq(rooms.tells, 1);
+	ck_assert_int_eq(found()->wake_asked_ms, 0);
+	packet(PROTO_TCP, 81);
+	ck_assert_uint_eq(rooms.tells, 2);
+	expect_event("\"attempt\":1");
 }
 END_TEST
 
