@@ -124,10 +124,32 @@ static int repair_slot(struct err *err)
 	return rules_slot_repair(-1, config, &plan, NULL, err);
 }
 
+/* One that sleeps, whose number is read first; and what of all that sleep the host has. */
+static int check_asleep(struct err *err)
+{
+	static const struct fabric_wake any_port = { .any = true };
+	const struct fabric_plan asleep = { .slot = 1, .id = "a", .paused = true, .wake = &any_port };
+	const struct fabric_plan *const plans[] = { &asleep };
+	bool intact;
+	size_t lost;
+
+	if (rules_slot_check(-1, config, &asleep, &intact, err) < 0)
+		return -1;
+	return rules_host_wake_review(config, plans, 1, &lost, err);
+}
+
+static int read_activity(struct err *err)
+{
+	uint64_t packets = 0;
+
+	return rules_slot_activity(-1, &packets, err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static int (*const readers[])(struct err *) = { read_sets,   find_element, check_slot, check_host, read_denials,
-							read_counts, reach,        publish,    repair_slot };
+	static int (*const readers[])(struct err *) = { read_sets,    find_element, check_slot,   check_host,
+							read_denials, read_counts,  reach,        publish,
+							repair_slot,  check_asleep, read_activity };
 	struct err err = { 0 };
 
 	if (!size)
