@@ -12,6 +12,7 @@ from harness.edge import ask, to
 from harness.front_door import HTTP, HTTPS, SOCKET, Door
 from harness.sdk import SDKS, versions
 from harness.wait import poll_until
+from harness.waker import Waker
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sdk"))
 
@@ -26,8 +27,16 @@ IDS = [e2b_api.new_id() for _ in range(2)]
 
 
 @pytest.fixture
-def daemon(weftd):
-    return weftd(config={"door": {"socket": SOCKET}})
+def waker(folder):
+    """Where weftd asks for sandboxes that are to be resumed."""
+    made = Waker(f"{folder}/waker.sock").start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon(weftd, waker):
+    return weftd(config={"door": {"socket": SOCKET}, "wake": {"notify": waker.path}})
 
 
 @pytest.fixture
@@ -38,9 +47,10 @@ def door(host, folder, daemon):
 
 
 @pytest.fixture
-def cloud(host, daemon, box):
+def cloud(host, daemon, box, waker):
     """E2B's API."""
     made = e2b_api.E2bApi(host.listen(API_PORT, "127.0.0.1"), daemon.api, box, DOMAIN, IDS)
+    waker.otherwise = made.wake
     yield made
     made.close()
 
@@ -113,6 +123,25 @@ def test_a_call_to_a_paused_sandbox_waits_until_somebody_connects_to_it(by_url, 
     assert reading.running()
     sdk.call("attach", sandbox=name)
     assert reading.result()["data"] == "still here"
+    uses(sdk)
+
+
+@each_sdk
+def test_a_call_wakes_a_sandbox_that_resumes_by_itself(by_url, waker, kind):
+    """Nobody connects to it: weftd asks for it. A command that ran when it was paused has its input, and its output is heard."""
+    sdk = by_url(kind, wakes=True)
+    name = sdk.created.result()["sandbox"]
+    pid = sdk.call("start", cmd="read answer; echo $answer", stdin=True)["pid"]
+    following = sdk.begin("wait", pid=pid, stream=True)
+    for number, call in enumerate((lambda: sdk.run("echo hello"), lambda: sdk.call("stdin", pid=pid, data="go on\n")), 1):
+        sdk.call("pause")
+        assert sdk.call("info") == {"state": "paused"} and following.running()
+        call()
+        assert sdk.call("info") == {"state": "running"}
+        (*_, said) = waker.await_told(name, number)
+        assert (said["via"], said["dest_port"], said["attempt"]) == ("front-door", 49983, 1)
+        assert len(waker.told(name)) == number
+    assert following.result()["stdout"] == "go on\n"
     uses(sdk)
 
 

@@ -49,7 +49,8 @@ const calls = {
   async create(call) {
     const network = call.private ? { network: { allowPublicTraffic: false } } : {}
     const url = call.url ? { sandboxUrl: call.url } : {}
-    sandbox = await at(call.url).create({ debug: !call.full, ...url, ...network })
+    const lifecycle = call.wakes ? { lifecycle: { onTimeout: 'pause', autoResume: true } } : {}
+    sandbox = await at(call.url).create({ debug: !call.full, ...url, ...network, ...lifecycle })
     return { sandbox: sandbox.sandboxId, token: sandbox.trafficAccessToken ?? null }
   },
   async attach(call) {

@@ -40,6 +40,8 @@ def create(call, _):
     options = {"sandbox_url": call["url"]} if call.get("url") else {}
     if call.get("private"):
         options["network"] = {"allow_public_traffic": False}
+    if call.get("wakes"):
+        options["lifecycle"] = {"on_timeout": "pause", "auto_resume": True}
     _sandbox = Sandbox.create(debug=not call.get("full"), **options)
     return {"sandbox": _sandbox.sandbox_id, "token": _sandbox.traffic_access_token}
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for E2B's API: the calls about sandboxes that its SDKs make, answered by weft and by guests of a test.
 
-    POST /v2/sandboxes, /sandboxes                 create; `network.allowPublicTraffic: false` gives it a token
+    POST /v2/sandboxes, /sandboxes                 create; `network.allowPublicTraffic: false` gives it a token, `autoResume` has weftd ask
+                                                   for it while it is paused
     GET /v2/sandboxes, /sandboxes                  list, one page
     GET, DELETE /sandboxes/ID                      get, kill
     POST /sandboxes/ID/pause, /timeout             pause, set the timeout, which is only kept
@@ -56,10 +57,13 @@ class Sandbox:
 
     def registration(self):
         """The body for weftd."""
-        if not self.token:
-            return {"ready_port": 49983}
-        digest = base64.b64encode(hashlib.sha256(self.token.encode()).digest()).decode()
-        return {"ready_port": 49983, "door": {"public": False, "token_sha256": digest}}
+        body = {"ready_port": 49983}
+        if (self.request.get("autoResume") or {}).get("enabled"):
+            body["wake"] = {"ports": "any", "min_awake_ms": 0}
+        if self.token:
+            digest = base64.b64encode(hashlib.sha256(self.token.encode()).digest()).decode()
+            body["door"] = {"public": False, "token_sha256": digest}
+        return body
 
     def short(self):
         """As create and connect answer it."""
@@ -145,6 +149,12 @@ class E2bApi:
         self.weft.patch(name, {"paused": False})
         one.paused = False
         return 201, one.short()
+
+    def wake(self, said):
+        """What weftd asks for by POST /wake is done as a client's connect()."""
+        with self.lock:
+            if said["sandbox"] in self.sandboxes:
+                self.connect(said["sandbox"])
 
     def set_timeout(self, name, request):
         self.find(name).timeout = request["timeout"]
