@@ -70,11 +70,15 @@ class Caller:
         summary, samples = done.stdout.splitlines()
         return float(summary.rsplit("=", 1)[1]), [float(sample) / 1000 for sample in samples.split()]
 
-    def add(self, count, at_once=1):
+    def add(self, count, at_once=1, body=BODY):
         """(first number, seconds for all, [ms of each])."""
         first = self.next
         self.next += count
-        return (first, *self._call("PUT", first, count, at_once, BODY))
+        return (first, *self._call("PUT", first, count, at_once, body))
+
+    def patch(self, first, count, body, at_once=1):
+        """(seconds for all, [ms of each])."""
+        return self._call("PATCH", first, count, at_once, body)
 
     def remove(self, first, count, at_once=1):
         """(seconds for all, [ms of each])."""

@@ -25,6 +25,8 @@ import pool_report
 import report
 import restart
 import restart_report
+import wake
+import wake_report
 
 _STARTED = time.monotonic()
 
@@ -84,6 +86,13 @@ def run_door(options):
     return results, door_report.goals_of(values), parts, door_report.panels_of(values), more
 
 
+def run_wake(options):
+    plan = wake.Plan.quick() if options.quick else wake.Plan.long() if options.long else wake.Plan.full()
+    results = wake.run(plan, say)
+    values = results.values
+    return results, wake_report.goals_of(values), [wake_report.text_of(values)], wake_report.panels_of(values), {"plan": dataclasses.asdict(plan)}
+
+
 def finish(name, options, about, outcome):
     results, goals, parts, panels, more = outcome
     if results.failures:
@@ -102,8 +111,9 @@ def finish(name, options, about, outcome):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
-    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "pool", "door", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "pool", "door", "wake", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a minute or two for each, enough to see large changes")
+    parser.add_argument("--long", action="store_true", help="wake: more sleeps, and a silence of five minutes")
     parser.add_argument("--connections", type=int, help="how many stay over a restart, instead of 5,000 or, with --quick, 500")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
     options = parser.parse_args()
@@ -119,6 +129,8 @@ def main():
         finish("pool", options, about, run_pool(options))
     if options.what in ("door", "all"):
         finish("door", options, about, run_door(options))
+    if options.what in ("wake", "all"):
+        finish("wake", options, about, run_wake(options))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ class Place:
 
 
 class Bench(Place):
-    """The host, its files and, by default, weftd. LOOPBACK: weftd connects the clients in `cgroup` by the kernel's path."""
+    """The host, its files and, by default, weftd. CONFIG: its configuration, or a function of this that makes it.
+
+    LOOPBACK: weftd connects the clients in `cgroup` by the kernel's path."""
 
     def __init__(self, config=None, daemon=True, loopback=False):
         super().__init__(next_port=30000)
@@ -48,11 +50,12 @@ class Bench(Place):
         self.closers.append(self.host.close)
         try:
             self.host.add_uplink()
+            sections = config(self) if callable(config) else config
             if loopback:
                 self.cgroup = Cgroup(self.host, enter=False)
                 self.closers.append(self.cgroup.close)
-                config = {**(config or {}), "forwarder": {"loopback": "kernel", "cgroup": self.cgroup.path}}
-            self.weftd = Weftd(self.host, self.folder, config) if daemon else None
+                sections = {**(sections or {}), "forwarder": {"loopback": "kernel", "cgroup": self.cgroup.path}}
+            self.weftd = Weftd(self.host, self.folder, sections) if daemon else None
             if daemon:
                 self.closers.append(self._stop_weftd)
                 self.weftd.start()

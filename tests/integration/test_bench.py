@@ -19,6 +19,7 @@ import loopback_report
 import pool_report
 import report
 import restart_report
+import wake_report
 from forwarder import LOADS
 from measure import Processes, kernel_memory_kib, percentile, spread
 
@@ -181,6 +182,44 @@ def test_the_door_is_held_to_a_map_and_to_a_proxy_in_go(changes, missed):
     text = door_report.text_of(values)
     assert door_peers.GoProxy.name in text and "HAProxy" in door_report.TOLD
     assert [len(rows) for _, _, rows in door_report.panels_of(values)] == [1, 3] and door_report.panels_of({}) == []
+
+
+def sleeps(**changes):
+    """{group: {subject: {figure: [values]}}}; CHANGES are of the figures of each group's last subject, with "_" for a blank."""
+    values = {
+        "served": {"TCP, remote": {"open ms": [1.0, 2.0], "closed ms": [2.0, 3.0]}, "UDP, remote": {"open ms": [1.0], "closed ms": [4.0, 40.0, 3.0]}},
+        "first packet": {"TCP, remote": {"event ms": [2.0], "request ms": [3.0]}},
+        "silence": {"without these rules, remote": {"10 s: back s": [14.5]}, "kernel path, remote": {"10 s: back s": [1.3], "10 s: timer s": [1.6]}},
+        "many": {"10 asleep": {"pause ms": [0.5], "resume ms": [0.6], "host rules": [50]}, "4000 asleep": {"pause ms": [0.6], "resume ms": [0.7], "host rules": [50]}},
+        "flood": {"10 asleep": {"events": [1], "more memory KiB": [90]}},
+    }
+    for group, figures in changes.items():
+        list(values[group].values())[-1].update({name.replace("_", " "): figure for name, figure in figures.items()})
+    return values
+
+
+@pytest.mark.parametrize(
+    "changes, missed",
+    [
+        ({}, []),
+        ({"served": {"closed_ms": [6.0, 7.0]}}, ["served, p50 ms, the slowest way"]),
+        ({"served": {"closed_ms": [1.0, 2.0, 51.0]}}, ["served, p99 ms, all ways"]),
+        ({"served": {"lost": [1]}}, ["datagrams lost"]),
+        ({"silence": {"10_s: back s": [14.0]}}, ["data back on the kernel path, s"]),
+        ({"many": {"resume_ms": [1.3]}}, ["resume beside 4000 asleep, of that beside few"]),
+        ({"many": {"host_rules": [4050]}}, ["different numbers of host rules"]),
+        ({"flood": {"events": [2]}}, ["events of a flood, 10 asleep"]),
+        ({"flood": {"more_memory KiB": [5000]}}, ["memory of a flood, 10 asleep, KiB"]),
+    ],
+    ids=str,
+)
+def test_sleeps_are_held_to_a_prompt_wake_and_a_flood_to_one(changes, missed):
+    values = sleeps(**changes)
+    assert [goal.name for goal in wake_report.goals_of(values) if not goal.reached] == missed
+    text = wake_report.text_of(values)
+    assert "without these rules" in text and "4000 asleep" in text
+    assert [len(rows) for _, _, rows in wake_report.panels_of(values)] == [2, 2]
+    assert wake_report.goals_of({}) == [] and wake_report.panels_of({}) == [] and wake_report.text_of({})
 
 
 def test_percentiles_and_spread():
