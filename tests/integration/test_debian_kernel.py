@@ -21,7 +21,7 @@ UNIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
 LONG = pytest.mark.skipif(not os.environ.get("WEFT_LONG"), reason="takes minutes: WEFT_LONG=1 runs it")
 
 
-@pytest.mark.parametrize("room", ["nft", "kernel", "fabric/rules", pytest.param("fabric", marks=LONG)])
+@pytest.mark.parametrize("room", ["nft", "kernel", "fabric/rules", "wake", pytest.param("fabric", marks=LONG)])
 def test_unit_tests_pass_there(job_image, folder, room):
     names = sorted(os.path.relpath(path, UNIT).removesuffix(".c") for path in glob.glob(f"{UNIT}/{room}/*_test.c"))
     script = "export CK_TIMEOUT_MULTIPLIER=5\n" + "".join(f"step {name} /job/tests/unit/{name}\n" for name in names)
@@ -121,6 +121,129 @@ for run in 2 3; do
 done
 step cleanup /job/weftd --config /tmp/weftd.conf --cleanup
 """
+
+
+# The guest's TAP is closed while it sleeps. A manager in shell reads the events, and bash has sockets for TCP and UDP.
+SLEEPS = """
+ip link add uplink type dummy
+ip addr add 192.0.2.2/24 dev uplink
+ip link set uplink up
+ip route add default via 192.0.2.1
+cat >/tmp/weftd.conf <<END
+[daemon]
+log_level = debug
+[pool]
+size = 0
+END
+/job/weftd --config /tmp/weftd.conf --foreground 2>/tmp/log &
+daemon=$!
+until /job/weftctl --json status 2>/dev/null | grep -q '"running"'; do
+	kill -0 $daemon || exit 1
+	sleep 0.1
+done
+echo '{"ready_port": 7, "wake": {"ports": [7, "9/udp"], "min_awake_ms": 0, "timeout_ms": 600000}}' >/tmp/body
+/job/weftctl register --body /tmp/body one
+mkfifo /tmp/vmm /tmp/never
+/job/tests/guest/standin /run/netns/ns-1 </tmp/vmm >/tmp/vmm.out &
+exec 4>/tmp/vmm
+until grep -q ready /tmp/vmm.out; do sleep 0.1; done
+guest=$(sed -n 's/^guest [^ ]* //p' /tmp/vmm.out)
+/job/tests/guest/server "$guest,7,echo" </tmp/never >/dev/null &
+exec 5>/tmp/never
+/job/weftctl wait one >/dev/null
+/job/weftctl --json events >/tmp/events &
+
+sleep_now() {
+	/job/weftctl pause one && echo "close /run/netns/ns-1" >&4
+	while ip -n ns-1 link show tap0 | grep -q LOWER_UP; do sleep 0.1; done
+	asleep=$(wakes)
+}
+
+wakes() {
+	grep -c '"type": *"wake"' /tmp/events
+}
+
+# Waits for an event and does what it asks for; the clients' retries come later than that.
+resume() {
+	for i in $(seq 600); do
+		[ "$(wakes)" = "$asleep" ] || break
+		sleep 0.1
+	done
+	echo "open /run/netns/ns-1" >&4
+	/job/weftctl resume --flows "${1:-keep}" one
+	/job/weftctl wait one
+}
+
+cat >/tmp/tcp <<'END'
+exec 3<>/dev/tcp/10.11.0.1/7 && echo "hello $1" >&3 && read -r -t 60 answer <&3 && echo "answer: $answer"
+END
+# The guest's kernel refuses the datagram: it has arrived. The socket is told so once.
+cat >/tmp/udp <<'END'
+exec 3<>/dev/udp/10.11.0.1/9 && echo once >&3
+read -r -t 60 answer <&3; echo "$?"
+END
+# A connection that has something to send while the guest sleeps; the timer of its last attempt is shown at its end.
+cat >/tmp/kept <<'END'
+exec 3<>/dev/tcp/10.11.0.1/7 && echo first >&3 && read -r answer <&3 && echo "$answer"
+until [ -e /tmp/asleep ]; do sleep 0.1; done
+echo later >&3
+until [ -e /tmp/awake ]; do sleep 0.1; done
+read -r -t 60 answer <&3 && echo "$answer"
+END
+
+wake_by() {
+	sleep_now
+	bash /tmp/$1 $1 >/tmp/$1.out 2>&1 &
+	resume
+	wait $!
+	cat /tmp/$1.out
+}
+
+silence() {
+	bash /tmp/kept >/tmp/kept.out 2>&1 &
+	kept=$!
+	until grep -q first /tmp/kept.out; do sleep 0.1; done
+	sleep_now
+	touch /tmp/asleep
+	for i in $(seq 300); do
+		ss -tinH dst 10.11.0.1 dport = 7 | grep -qE 'retrans:[0-9]+/([89]|[1-9][0-9])' && break
+		sleep 0.1
+	done
+	ss -tinH dst 10.11.0.1 dport = 7
+	echo "wakes: $(($(wakes) - asleep))"
+	asleep=-1
+	resume
+	touch /tmp/awake
+	wait $kept
+	cat /tmp/kept.out
+}
+
+step tcp wake_by tcp
+step udp wake_by udp
+step silence silence
+step events cat /tmp/events
+kill $daemon
+wait $daemon
+step log cat /tmp/log
+step cleanup /job/weftd --config /tmp/weftd.conf --cleanup
+exec 4>&- 5>&-
+"""
+
+
+def test_a_sleeper_is_woken_there_and_its_clients_do_not_fall_silent(job_image, folder):
+    programs = ["weftd", "weftctl", "tests/guest/standin", "tests/guest/server"]
+    steps = run_job(job_image, folder, programs, SLEEPS)
+    text = {name: step.text for name, step in steps.items()}
+    assert all(step.status == 0 for step in steps.values()), text
+    assert not sanitizer_problem(text["log"]) and "level=error" not in text["log"], text["log"]
+    assert "answer: hello tcp" in text["tcp"] and "Connection refused" in text["udp"], text
+    wakes = [event for event in map(json.loads, text["events"].splitlines()) if event["type"] == "wake"]
+    seen = [(event["proto"], event["dest_port"], event["via"], event["attempt"]) for event in wakes]
+    assert seen == [("tcp", 7, "kernel", 1), ("udp", 9, "kernel", 1)]
+    assert "wakes: 0" in text["silence"] and re.search("^later$", text["silence"], re.MULTILINE), text["silence"]
+    # Eight retransmissions within 30 s: with its usual back-off the sender would be at the eighth after 50 s. ss shows no back-off of 0.
+    again, backoff = (re.search(rf"{word}:(?:\d+/)?(\d+)", text["silence"]) for word in ("retrans", "backoff"))
+    assert int(again[1]) >= 8 and (not backoff or int(backoff[1]) <= 4), text["silence"]
 
 
 def test_a_restarted_daemon_finds_its_sandboxes_unaltered(job_image, folder):

@@ -18,7 +18,7 @@ from .daemon import SANITIZER_OPTIONS, build_dir
 _FOLDER = os.path.join(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "guest", "vm"
 )
-_COMMANDS = ("sh", "ip", "tc", "nft", "sysctl", "ping")  # busybox's would not do
+_COMMANDS = ("sh", "bash", "ip", "tc", "nft", "sysctl", "ping", "ss")  # busybox's would not do
 _ETC = ("protocols", "services", "group", "passwd")  # nft and ip show names by them
 _MEMORY = 768  # MB: sanitizers need most of it
 _LIMIT = 900  # seconds: emulated, with sanitizers, on cores that others use too
