@@ -76,18 +76,37 @@ bool kern_loopback_is_built(void)
 /* ---- libbpf's complaints ---- */
 
 static char complaint[200]; /* the first since it was emptied */
+static int without_btf;     /* the shortage for which libbpf went on without BTF since then; 0: none */
+
+/* Without BTF it fails then at maps that need it, with another error than the one that matters. */
+static void kern_loopback_hear_shortage(const char *format, const char *text)
+{
+	static const int codes[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS };
+	char number[16];
+
+	if (!strstr(format, "without BTF") && !strstr(format, ".BTF into kernel"))
+		return;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		snprintf(number, sizeof(number), "-%d", codes[i]);
+		if (strstr(text, number))
+			without_btf = codes[i];
+	}
+}
 
 static int kern_loopback_hear(enum libbpf_print_level level, const char *format, va_list args)
 {
+	char text[sizeof(complaint)];
+
 	/* It raises that limit for old kernels, also where it cannot find out how old this one is; a failure means nothing. */
 	if (strstr(format, "RLIMIT_MEMLOCK"))
 		return 0;
-	if (level == LIBBPF_WARN && !complaint[0]) {
-		vsnprintf(complaint, sizeof(complaint), format, args);
-		complaint[strcspn(complaint, "\n")] = '\0';
-		if (strncmp(complaint, "libbpf: ", 8) == 0)
-			memmove(complaint, complaint + 8, strlen(complaint + 8) + 1);
-	}
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = '\0';
+	kern_loopback_hear_shortage(format, text);
+	if (!complaint[0])
+		snprintf(complaint, sizeof(complaint), "%s", text + (strncmp(text, "libbpf: ", 8) == 0 ? 8 : 0));
 	return 0;
 }
 
@@ -232,6 +251,7 @@ static int kern_loopback_refuse(struct err *err, int code, const char *what)
 static int kern_loopback_load_with(struct kern_loopback *loopback, bool ipv6, struct err *err)
 {
 	complaint[0] = '\0';
+	without_btf = 0;
 	loopback->object = bpf_object__open_mem(object_bytes, sizeof(object_bytes), NULL);
 	if (!loopback->object)
 		return kern_loopback_refuse(err, errno, "BPF programs");
@@ -242,7 +262,7 @@ static int kern_loopback_load_with(struct kern_loopback *loopback, bool ipv6, st
 		return -1;
 	int result = bpf_object__load(loopback->object);
 	if (result < 0)
-		return kern_loopback_refuse(err, -result, "loading BPF programs");
+		return kern_loopback_refuse(err, without_btf ? without_btf : -result, "loading BPF programs");
 	return 0;
 }
 

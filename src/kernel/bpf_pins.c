@@ -164,33 +164,35 @@ static void kern_pins_detach(const char *pins, const char *name)
 	(void)syscall(SYS_bpf, BPF_LINK_DETACH, &attr, sizeof(attr));
 }
 
+static int kern_pins_remove(int fd, const char *pins, const char *name, struct err *err)
+{
+	kern_pins_detach(pins, name);
+	if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+		return err_set(err, errno, "%s/%s", pins, name);
+	return 0;
+}
+
+/* Reads the folder by its own descriptor, as there may be no other one to be had. */
 int kern_pins_sweep(int fd, const char *pins, const char *const *keep, unsigned count, bool *removed, struct err *err)
 {
-	/* closedir() closes its descriptor, and a duplicate of FD would share its position in the folder. */
-	AUTO_FD int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = own < 0 ? NULL : fdopendir(own);
-	const struct dirent *entry;
-	int result = 0;
+	char buffer[4096] __attribute__((aligned(8)));
+	ssize_t size = lseek(fd, 0, SEEK_SET) < 0 ? -1 : getdents64(fd, buffer, sizeof(buffer));
 
-	if (!folder)
-		return err_set(err, errno, "%s", pins);
-	steal_fd(&own);
-	while ((errno = 0, entry = readdir(folder))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    kern_pins_is_kept(entry->d_name, keep, count))
-			continue;
-		kern_pins_detach(pins, entry->d_name);
-		if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
-			result = err_set(err, errno, "%s/%s", pins, entry->d_name);
-			break;
+	for (; size > 0; size = getdents64(fd, buffer, sizeof(buffer))) {
+		const struct dirent64 *entry;
+
+		for (ssize_t at = 0; at < size; at += entry->d_reclen) {
+			entry = (const struct dirent64 *)(buffer + at);
+			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+			    kern_pins_is_kept(entry->d_name, keep, count))
+				continue;
+			if (kern_pins_remove(fd, pins, entry->d_name, err) < 0)
+				return -1;
+			if (removed)
+				*removed = true;
 		}
-		if (removed)
-			*removed = true;
 	}
-	if (!entry && errno)
-		result = err_set(err, errno, "%s", pins);
-	closedir(folder);
-	return result;
+	return size < 0 ? err_set(err, errno, "%s", pins) : 0;
 }
 
 int kern_pins_remove_folder(const char *pins, struct err *err)
