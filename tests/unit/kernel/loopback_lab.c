@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/weft-loopback-XXXXXX", cgroups[64], bpffs[64];
+static int suite; /* its process: all tests of the machine share the hierarchy of cgroups */
 
 static void lab_skip(const char *why)
 {
@@ -33,6 +34,7 @@ static void lab_skip(const char *why)
 void loopback_lab_begin(void)
 {
 	lab_require_root();
+	suite = getpid();
 	if (!mkdtemp(folder) || unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		lab_skip("a mount namespace");
 	snprintf(cgroups, sizeof(cgroups), "%s/cgroup", folder);
@@ -49,19 +51,20 @@ void loopback_lab_begin(void)
 
 static void lab_name_cgroup(char name[static LAB_PATH], const char *what, int pid)
 {
-	snprintf(name, LAB_PATH, "%s/weft-%s-%d", cgroups, what, pid);
+	snprintf(name, LAB_PATH, "%s/weft-lab-%d-%s-%d", cgroups, suite, what, pid);
 }
 
 void loopback_lab_end(void)
 {
 	const struct dirent *entry;
 	DIR *left = opendir(cgroups);
-	char path[LAB_PATH + 256];
+	char path[LAB_PATH + 256], ours[32];
+	int length = snprintf(ours, sizeof(ours), "weft-lab-%d-", suite);
 
 	/* Those of tests that failed. */
 	while (left && (entry = readdir(left))) {
 		snprintf(path, sizeof(path), "%s/%s", cgroups, entry->d_name);
-		if (strncmp(entry->d_name, "weft-test-", 10) == 0 || strncmp(entry->d_name, "weft-other-", 11) == 0)
+		if (strncmp(entry->d_name, ours, (size_t)length) == 0)
 			rmdir(path);
 	}
 	if (left)
