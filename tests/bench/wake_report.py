@@ -53,7 +53,7 @@ def goals_of(values):
     for name, seen in flood.items():
         if seen.get("events"):
             goals.append(Goal(f"events of a flood, {name}", max(seen["events"]), 1, "less"))
-            goals.append(Goal(f"memory of a flood, {name}, KiB", max(seen["more memory KiB"]), 1024, "less"))
+            goals.append(Goal(f"memory of a flood, {name}, KiB", max(seen["more memory KiB"]), 2048, "less"))
     return goals
 
 
