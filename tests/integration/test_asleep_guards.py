@@ -3,6 +3,7 @@
 
 import os
 import random
+import signal
 import socket
 import time
 
@@ -110,6 +111,33 @@ def test_those_who_are_to_be_ignored_wake_nobody(scene):
         assert sleeper.asked() is None, sleeper.wake()
 
     assert len(is_woken_by(one, sleeper, ignored)) == 1
+
+
+def test_who_is_ignored_may_change_while_it_sleeps(scene):
+    """By a reload, on the kernel's path and at an endpoint."""
+    one = scene()
+    sleeper = one.add()
+
+    def reload(ignore):
+        done = one.daemon.log().count("configuration reloaded")
+        one.daemon.write_config({**one.sections, "wake": {**one.sections["wake"], "ignore": ignore}})
+        one.daemon.signal(signal.SIGHUP)
+        poll_until(lambda: one.daemon.log().count("configuration reloaded") > done, what=one.daemon.log_tail)
+
+    def ignored():
+        reload([f"{WORLD}/32", "127.0.0.0/8"])
+        send_syn(one.world, WORLD, 40001, sleeper.address, ECHO)
+        with one.host.connect("127.0.0.1", sleeper.endpoint()):
+            poll_until(lambda: one.api.show("one")["counters"]["connections_held"] == 1)
+        assert sleeper.asked() is None
+
+    assert len(is_woken_by(one, sleeper, ignored)) == 1
+    sleeper.sleep("closed")
+    client = Client(lambda: one.host.connect("127.0.0.1", sleeper.endpoint()))
+    poll_until(lambda: one.api.show("one")["counters"]["connections_held"] == 1)
+    assert sleeper.asked() is None
+    reload([])
+    client.close()
 
 
 @pytest.mark.parametrize("wake, wakes, sleeps", [("any", (ECHO, OTHER), ()), ("published", (ECHO,), (OTHER,)), ([OTHER], (OTHER,), (ECHO,))])
@@ -423,13 +451,24 @@ def test_keepalives_of_many_never_wake_it(scene):
         connection.close()
 
 
+def flush(one):
+    one.host.run(["nft", "flush", "ruleset"])
+
+
+def take_link_down(one):
+    """And waits for its return: without it nobody has a route to the sandbox, and is told so."""
+    link = one.sleepers["one"].sandbox["veth"]
+    one.host.run(["ip", "link", "set", link, "down"])
+    poll_until(lambda: one.host.carrier(link) and one.host.run(["ip", "route", "get", one.sleepers["one"].address], check=False).returncode == 0)
+
+
 HARM = {
     "nothing": lambda one: None,
     "kill": lambda one: (one.daemon.kill(), one.daemon.start(), one.listen_again()),
     "restart": lambda one: (one.daemon.stop(), one.daemon.start(), one.listen_again()),
-    "flush": lambda one: one.host.run(["nft", "flush", "ruleset"]),
+    "flush": flush,
     "deaf": lambda one: (one.waker.stop(), one.waker.start()),
-    "link": lambda one: one.host.run(["ip", "link", "set", one.sleepers["one"].sandbox["veth"], "down"]),
+    "link": take_link_down,
 }
 
 
@@ -442,9 +481,9 @@ def test_it_is_woken_whatever_happens_meanwhile(scene):
     sleeper = one.add()
     for _ in range(300 if LONG else 8):
         name, how = dice.choice(list(HARM)), dice.choice(HOW)
-        before = dice.random() < 0.5
-        # A client of an endpoint or the door would be lost with the daemon.
-        ways = [way for way in ways_to(one.host, sleeper).values() if way.via == "kernel"]
+        before = name == "link" or dice.random() < 0.5
+        # A client of an endpoint or the door would be lost with the daemon, and at a port of the host it is refused while there are no tables.
+        ways = [way for way in ways_to(one.host, sleeper).values() if way.via == "kernel" and not (name == "flush" and "nat" in way.name)]
         print(name, how, "before" if before else "after")
         sleeper.sleep(how)
         if before:
