@@ -115,6 +115,7 @@ def test_a_frozen_guest_gets_nothing_twice(scene):
         del sleeper.udp.got[:]
         sleeper.sleep("open")
         assert one_datagram(Way("host-local", "kernel", one.host, (sleeper.address, ECHO)), b"once")
+        one.api.wait("one", "ready")  # when a copy is sent
         assert one_datagram(Way("host-local", "kernel", one.host, (sleeper.address, ECHO)), b"after")
         assert sleeper.udp.got == [b"once", b"after"]
 
