@@ -394,8 +394,9 @@ static bool daemon_patch_concerns_fabric(const struct patch_change *change)
 	    (registry_spec_patch_gives(&change->request->patch, "wake") ||
 	     (change->prepared.spec->wake.which == WAKE_PUBLISHED && daemon_patch_changes_ports(change))))
 		return true;
-	return daemon_patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
-	       daemon_patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
+	return daemon_patch_changes_ports(change) &&
+	       (daemon_patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
+		daemon_patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count));
 }
 
 /*
