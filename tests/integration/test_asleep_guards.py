@@ -494,3 +494,4 @@ def test_it_is_woken_whatever_happens_meanwhile(scene):
         for client in clients:
             client.close()
         one.api.wait("one", "ready")
+        poll_until(lambda: str(NAT) in one.host.nft())
