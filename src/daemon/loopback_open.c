@@ -107,10 +107,10 @@ static int daemon_loopback_clean(struct loopback *loopback, struct err *err)
 	return former.failed ? -1 : 0;
 }
 
-static bool daemon_loopback_is_shortage(const struct err *err)
+/* Shortages, and what may be mounted or made yet: looking for it costs next to nothing. */
+static bool daemon_loopback_may_pass(const struct err *err)
 {
-	return err->code == ENOMEM || err->code == EMFILE || err->code == ENFILE || err->code == ENOBUFS ||
-	       err->code == EAGAIN || err->code == EBUSY;
+	return err_code_is_exhaustion(err->code) || err->code == EAGAIN || err->code == EBUSY || err->code == ENOENT;
 }
 
 /* Logs why there is no table, once for each reason. */
@@ -122,7 +122,7 @@ static void daemon_loopback_tell(struct loopback *loopback, const struct err *er
 		log_at(wished ? LOG_WARNING_LEVEL : LOG_INFO_LEVEL,
 		       "clients of loopback endpoints go through the forwarder", F_STR("why", err->text));
 	snprintf(loopback->error, sizeof(loopback->error), "%s", err->text);
-	if (daemon_loopback_is_shortage(err))
+	if (daemon_loopback_may_pass(err))
 		timer_start(&loopback->timer, TICK_MS);
 }
 

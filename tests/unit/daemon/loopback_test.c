@@ -347,7 +347,7 @@ START_TEST(programs_that_were_detached_are_attached_again)
 }
 END_TEST
 
-START_TEST(a_table_that_cannot_be_opened_for_a_shortage_is_opened_later)
+START_TEST(a_table_that_cannot_be_opened_yet_is_opened_later)
 {
 	table.open_error = ENOSYS;
 	daemon_loopback_open(&weftd, true);
@@ -356,6 +356,17 @@ START_TEST(a_table_that_cannot_be_opened_for_a_shortage_is_opened_later)
 	table.open_error = ENOMEM;
 	daemon_loopback_reload(&weftd);
 	ck_assert(timer_is_armed(&weftd.loopback->timer));
+	/* The service whose cgroup it is has not begun yet, or begins anew. */
+	table.open_error = ENOENT;
+	timer_start(&weftd.loopback->timer, 0);
+	tick();
+	ck_assert(timer_is_armed(&weftd.loopback->timer));
+	table.open_error = 0;
+	timer_start(&weftd.loopback->timer, 0);
+	tick();
+	ck_assert(table.open);
+	daemon_loopback_on_answered(tenant(), PORT, PROTO_TCP);
+	ck_assert_uint_eq(table.count, 2);
 }
 END_TEST
 
@@ -437,7 +448,7 @@ int main(void)
 	tcase_add_test(keeping, where_an_entry_cannot_be_removed_none_counts_and_the_table_is_made_anew);
 	tcase_add_test(keeping, troubles_that_do_not_end_keep_nobody_from_the_lease);
 	tcase_add_test(keeping, programs_that_were_detached_are_attached_again);
-	tcase_add_test(keeping, a_table_that_cannot_be_opened_for_a_shortage_is_opened_later);
+	tcase_add_test(keeping, a_table_that_cannot_be_opened_yet_is_opened_later);
 	tcase_add_test(keeping, entries_of_a_killed_run_are_removed_and_what_they_tell_is_kept);
 	tcase_add_test(keeping, connections_are_counted_over_the_end_of_their_entries);
 	tcase_add_test(keeping, a_reload_closes_and_opens_the_table);
