@@ -25,6 +25,7 @@
 /* The members of the kernel's structs that are read here. Where they lie in this kernel is found out when the programs are loaded. */
 struct sock_common {
 	unsigned char skc_ipv6only : 1;
+	unsigned long skc_flags;
 } __attribute__((preserve_access_index));
 
 struct sock {
@@ -33,7 +34,10 @@ struct sock {
 
 struct inet_sock {
 	struct sock sk;
+	__s16 uc_ttl; /* negative: nobody has set it */
 } __attribute__((preserve_access_index));
+
+enum sock_flags { SOCK_LOCALROUTE };
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
@@ -146,11 +150,27 @@ static __always_inline int loopback_is_free(struct bpf_sock *sk)
 	return sk->bound_dev_if == 0 && sk->mark == 0;
 }
 
-static __always_inline int loopback_is_mptcp(struct bpf_sock *sk)
+/* Of TCP alone is it known: the guest is one hop away, and its host address is not on the link. */
+static __always_inline int loopback_goes_far(const struct tcp_sock *tcp)
+{
+	if (tcp->inet_conn.icsk_inet.uc_ttl == 1)
+		return 0;
+	return !(tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >>
+		     bpf_core_enum_value(enum sock_flags, SOCK_LOCALROUTE) &
+		 1);
+}
+
+static __always_inline int loopback_is_mptcp(const struct tcp_sock *tcp)
+{
+	return bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+}
+
+/* Whether nothing else about the socket of a stream is in the way; datagrams have nothing of that. */
+static __always_inline int loopback_is_plain(struct bpf_sock *sk)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
-	return tcp && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+	return !tcp || (loopback_goes_far(tcp) && !loopback_is_mptcp(tcp));
 }
 
 /* Whether the socket is for IPv6 alone, and so cannot be connected to the host address; true too where that cannot be read. */
@@ -255,7 +275,7 @@ int loopback_connect4(struct bpf_sock_addr *ctx)
 	struct loopback_way way;
 
 	entry = loopback_find(ctx, &key, &way);
-	if (!entry || !loopback_is_free(sk) || sk->src_ip4 != 0 || loopback_is_mptcp(sk) ||
+	if (!entry || !loopback_is_free(sk) || sk->src_ip4 != 0 || !loopback_is_plain(sk) ||
 	    !loopback_note(sk, &key, entry, &way))
 		return 1;
 	ctx->user_ip4 = way.host_ip;
@@ -283,7 +303,7 @@ int loopback_connect6(struct bpf_sock_addr *ctx)
 	}
 	entry = loopback_find(ctx, &key, &way);
 	if (!entry || !loopback_is_free(sk) || sk->src_ip6[0] != 0 || sk->src_ip6[1] != 0 || sk->src_ip6[2] != 0 ||
-	    sk->src_ip6[3] != 0 || loopback_is_ipv6_only(ctx, sk) || loopback_is_mptcp(sk) ||
+	    sk->src_ip6[3] != 0 || loopback_is_ipv6_only(ctx, sk) || !loopback_is_plain(sk) ||
 	    !loopback_note(sk, &key, entry, &way))
 		return 1;
 	ctx->user_ip6[0] = 0;

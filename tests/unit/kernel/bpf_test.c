@@ -190,6 +190,26 @@ START_TEST(a_socket_bound_to_a_link_or_marked_is_not_led)
 }
 END_TEST
 
+/* On the loopback link that is no hindrance. */
+START_TEST(a_socket_that_stays_near_is_not_led)
+{
+	static const struct {
+		int level, option, value;
+		enum who who;
+	} cases[] = {
+		{ SOL_SOCKET, SO_DONTROUTE, 1, FORWARDER },
+		{ IPPROTO_IP, IP_TTL, 1, FORWARDER },
+		{ IPPROTO_IP, IP_TTL, 2, GUEST },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1, GUEST },
+	};
+	struct addr addr = loopback_lab_addr(_i % 2 ? "[::1]:7000" : "127.0.0.1:7000");
+	int fd = loopback_lab_socket(&addr, SOCK_STREAM), value = cases[_i / 2].value;
+
+	ck_assert_int_eq(setsockopt(fd, cases[_i / 2].level, cases[_i / 2].option, &value, sizeof(value)), 0);
+	ck_assert_int_eq(who_gets(fd, &addr), cases[_i / 2].who);
+}
+END_TEST
+
 START_TEST(a_part_of_mptcp_is_not_led)
 {
 	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
@@ -503,6 +523,7 @@ int main(void)
 	tcase_add_test(stream, a_socket_of_ipv6_alone_is_not_led);
 	tcase_add_loop_test(stream, a_socket_bound_to_an_address_is_not_led, 0, 6);
 	tcase_add_loop_test(stream, a_socket_bound_to_a_link_or_marked_is_not_led, 0, 4);
+	tcase_add_loop_test(stream, a_socket_that_stays_near_is_not_led, 0, 8);
 	tcase_add_test(stream, a_part_of_mptcp_is_not_led);
 	tcase_add_test(stream, a_connect_that_does_not_wait_is_led);
 	tcase_add_loop_test(stream, fast_open_is_led, 0, 2);
