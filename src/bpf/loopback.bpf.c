@@ -5,7 +5,8 @@
  * its own address, and the sender of a datagram read as if all had stayed on the loopback link.
  *
  * Some sockets could not reach the host address, and are left to weftd's listener: a socket that is bound to an address or a link, one with
- * a mark for policy routing, and one for IPv6 alone. So are the subflows of MPTCP, because the program's socket would show the host address.
+ * a mark for policy routing, one for IPv6 alone, and a stream that must not go further than the link. So are the subflows of MPTCP, because
+ * the program's socket would show the host address.
  * There is no sendmsg6, because the kernel refuses to send to a mapped address from there.
  *
  * The programs run for every socket of the cgroup, so each begins with the test that nearly all sockets fail.
