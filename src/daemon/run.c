@@ -41,6 +41,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
+#include "daemon/parts.h"
 #include "daemon/pausing.h"
 #include "daemon/publish.h"
 #include "daemon/rate_samples.h"
@@ -359,37 +360,6 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 	return daemon_http_open(daemon, err);
 }
 
-/* libevent's own lines are the log's, so that they wait for no reader of stderr either. */
-static void daemon_run_log_libevent(int severity, const char *message)
-{
-	log_at(severity >= EVENT_LOG_ERR ? LOG_ERROR_LEVEL : LOG_WARNING_LEVEL, "libevent", F_STR("message", message));
-}
-
-static void daemon_run_end_for_libevent(int code)
-{
-	(void)code;
-	abort();
-}
-
-/* The parts that need nothing but memory. */
-static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
-{
-	event_set_log_callback(daemon_run_log_libevent);
-	event_set_fatal_callback(daemon_run_end_for_libevent);
-	control_park_init(&daemon->parked, NULL);
-	daemon->base = event_base_new();
-	daemon->registry = registry_new(daemon->config);
-	if (!daemon->base || !daemon->registry)
-		return err_set(err, ENOMEM, "start");
-	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
-	    daemon_handed_over_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
-	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0 ||
-	    daemon_publish_start(daemon, err) < 0 || daemon_loopback_start(daemon, err) < 0 ||
-	    daemon_idle_start(daemon, err) < 0)
-		return -1;
-	return 0;
-}
-
 static int daemon_run_find_marks(struct daemon *daemon, struct err *err)
 {
 	if (daemon_marks_find(daemon->config, daemon->store, err) == 0)
@@ -402,7 +372,7 @@ static int daemon_run_start(struct running *running, struct err *err)
 {
 	struct daemon *daemon = &running->daemon;
 
-	if (daemon_run_start_parts(daemon, err) < 0)
+	if (daemon_parts_start(daemon, err) < 0)
 		return -1;
 	daemon_run_follow_ipv6_loopback(running);
 	/*
