@@ -420,6 +420,7 @@ def test_weftctl_puts_to_sleep_and_wakes(scene):
     one.daemon.ctl("pause", "one", "--wake", f"{ECHO},5353/udp")
     sleeper.how = "closed"
     sleeper.stop_vm()
+    sleeper.sleeps = True
     assert sorted(map(str, sleeper.wake()["ports"])) == sorted([str(ECHO), "5353/udp"])
     assert "asleep" in one.daemon.ctl("ls").stdout
     one.daemon.ctl("wake", "one")

@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import http.client
 import selectors
 import socket
 import struct
@@ -113,6 +114,8 @@ class Sleeper:
         self.sandbox = api.register(name, {"ready_port": ECHO, "ports": [ECHO], "wake": WAKE, **body})
         self.address = self.sandbox["host_ip"]
         self.how = None
+        self.sleeps = False
+        self.lock = threading.Lock()  # its manager does one thing at a time
         self.guest = self.udp = None
         self._boot()
         api.wait(name, "ready")
@@ -132,8 +135,10 @@ class Sleeper:
         """As a manager puts it to sleep: weftd first, then the VM. HOW: the TAP meanwhile."""
         self.how = how
         self.api.wait(self.name, "ready")  # its manager may still be at the last resume
-        self.api.patch(self.name, {"paused": True})
-        self.stop_vm()
+        with self.lock:
+            self.api.patch(self.name, {"paused": True})
+            self.stop_vm()
+            self.sleeps = True
         return self
 
     def stop_vm(self):
@@ -148,9 +153,18 @@ class Sleeper:
         self.guest.thaw()
 
     def resume(self, _said=None, flows="keep"):
-        """The VM runs first, and then weftd is told."""
-        self.start_vm()
-        self.api.patch(self.name, {"paused": False, "flows": flows})
+        """The VM runs first, and then weftd is told, again and again if it does not run. Who is asked twice for one sleep does so once."""
+
+        def told():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.api.patch(self.name, {"paused": False, "flows": flows})
+            return None
+
+        with self.lock:
+            if self.sleeps:
+                self.start_vm()
+                poll_until(told, what="weftd to be told of a resume")
+                self.sleeps = False
         return self
 
     def endpoint(self):
