@@ -245,12 +245,12 @@ func TokenSHA256(token string) string {
 	return base64.StdEncoding.EncodeToString(hash[:])
 }
 
-// A Wake says what wakes a sandbox while it is paused: an EventWake, and a call of the program that weftd is configured to tell, ask for
-// its resumption. The zero value is for the published ports.
+// A Wake says what wakes a sandbox while it is paused. Its manager is then asked to resume it, by an EventWake and at [wake] notify of
+// weftd.conf. The zero value is for the published ports.
 type Wake struct {
 	Ports      WakePorts `json:"ports,omitempty"`        // of the guest; none: those that are published
-	MinAwakeMS *int64    `json:"min_awake_ms,omitempty"` // after a pause, and after a resume, in which nothing wakes it; nil: five seconds
-	TimeoutMS  int64     `json:"timeout_ms,omitempty"`   // for which a client is held; as often the manager is asked again; 0: a minute
+	MinAwakeMS *int64    `json:"min_awake_ms,omitempty"` // how long after a pause nothing wakes it; nil: five seconds
+	TimeoutMS  int64     `json:"timeout_ms,omitempty"`   // how long a client is held, and after which the manager is asked again; 0: a minute
 	// Never is for a Patch: nothing wakes the sandbox any more.
 	Never bool `json:"-"`
 }
@@ -337,7 +337,7 @@ const (
 	DefaultTake DefaultChange = "take"
 )
 
-// Flows says what becomes of the connections through weftd when a sandbox goes on after a pause; "": they are kept.
+// Flows says what becomes of the connections, on both paths, when a sandbox goes on after a pause; "": they are kept.
 type Flows string
 
 // Values of Flows.

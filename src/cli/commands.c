@@ -23,7 +23,7 @@
 		    "what wakes it while it is paused: 8080,5353/udp, published, any or none"                          \
 	}
 #define WAKE_TIME_OPTIONS                                                                                              \
-	{ "min-awake", "T", false, NULL, "how long after a pause or a resume nothing wakes it (default 5s)" },         \
+	{ "min-awake", "T", false, NULL, "how long after a pause nothing wakes it (default 5s)" },                     \
 	    { "wake-timeout", "T", false, NULL, "how long a client is held while it is paused (default 1m)" },         \
 	{                                                                                                              \
 		"idle-report", "T", false, NULL, "how long without traffic until an event says so"                     \
@@ -214,20 +214,15 @@ const struct command commands[] = {
 	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
 	  policy_text, command_policy },
 	{ "pause", "ID...", 1, OPERANDS_ANY, false, false, pause_options, "Say that the VMs of sandboxes are paused",
-	  "Their connections stay; new ones are held until 'weftctl resume'. With --wake they are asleep: who wants "
-	  "them\n"
-	  "there makes weftd ask their manager to resume them, until another --wake. Of several IDs each is tried, and "
-	  "the "
-	  "worst\n"
-	  "exit code counts.",
+	  "Their connections stay; new ones wait until 'weftctl resume'. With --wake they are asleep: weftd asks\n"
+	  "their manager to resume them when a client comes to one of these ports. That also holds for later\n"
+	  "pauses, until it is changed. Of several IDs each is tried, and the worst exit code counts.",
 	  command_pause },
 	{ "resume", "ID...", 1, OPERANDS_ANY, false, false, resume_options, "Say that the VMs of sandboxes go on",
 	  several_text, command_resume },
 	{ "wake", "ID...", 1, OPERANDS_ANY, false, false, NULL, "Ask the managers of sandboxes to resume them",
-	  "As a packet for a sandbox that is asleep would: it is paused until its manager has resumed it. 'weftctl "
-	  "wait "
-	  "ID'\n"
-	  "tells when. Of several IDs each is tried, and the worst exit code counts.",
+	  "As a packet for a sandbox that is asleep would. It stays paused until its manager resumes it;\n"
+	  "'weftctl wait ID' tells when. Of several IDs each is tried, and the worst exit code counts.",
 	  command_wake },
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },

@@ -91,7 +91,7 @@ struct spec_wake {
 	enum wake_which which;
 	struct wake_port *ports; /* none twice; in the order of the request, which does not count */
 	size_t port_count;       /* 0 unless they are listed */
-	unsigned min_awake_ms;   /* after a pause, and after a resume, in which nothing wakes it; may be 0 */
+	unsigned min_awake_ms;   /* how long after a pause nothing wakes it; may be 0 */
 	unsigned timeout_ms;     /* until its manager is asked once more, and until a held client is reset */
 };
 

@@ -310,10 +310,10 @@ def test_show_says_what_would_wake_it_and_who_has(fake, run, ports, words):
     wake = {**ASKED, "ports": ports}
     fake.answers = [http(200, sandbox(state="paused", wake=wake, endpoints=PORTS, idle_ms=9500, idle_report_ms=60000)), http(200, {"not_open": []})]
     rows = shown(run, "a1")
-    assert rows["state"][0].endswith(", asleep")
+    assert rows["state"][0].endswith(", waking")
     assert rows["idle"] == ["for 9.5s, reported after 1m00s"]
     assert rows["woken by"] == [words]
-    assert rows["woken by: times"] == ["not within 5.0s of a pause or a resume; clients are held for 1m30s"]
+    assert rows["woken by: times"] == ["not within 5.0s of a pause; clients are held for 1m30s"]
     assert rows["woken by: asked"][0].startswith("2026-01-14T09:37:00Z (") and rows["woken by: asked"][0].endswith("ago), because of 8080/tcp from 192.0.2.7")
 
 

@@ -35,12 +35,13 @@ static void command_show_add_state(struct table *table, const json_t *sandbox)
 {
 	const char *state = client_text(sandbox, "state");
 	const char *reason = client_text(sandbox, "reason");
+	bool asleep = cli_sandbox_is_asleep(sandbox);
 	char since[TEXT_NUMBER_SIZE];
 
 	cli_table_add(table, CELL_DIM, "state");
-	cli_table_addf(table, cli_sandbox_style(state), "%s for %s%s%s%s", state,
-		       cli_text_since(client_text(sandbox, "since"), clock_wall_ms(), since),
-		       cli_sandbox_is_asleep(sandbox) ? ", asleep" : "", *reason ? ": " : "", reason);
+	cli_table_addf(table, cli_sandbox_style(state), "%s for %s%s%s%s%s", state,
+		       cli_text_since(client_text(sandbox, "since"), clock_wall_ms(), since), asleep ? ", " : "",
+		       asleep ? cli_sandbox_state_word(sandbox) : "", *reason ? ": " : "", reason);
 }
 
 static void command_show_add_idle(struct table *table, const json_t *sandbox)
@@ -68,7 +69,7 @@ static void command_show_add_wake(struct table *table, const json_t *sandbox)
 	if (!json_is_object(wake))
 		return;
 	cli_table_add(table, CELL_DIM, "  times");
-	cli_table_addf(table, CELL_PLAIN, "not within %s of a pause or a resume; clients are held for %s",
+	cli_table_addf(table, CELL_PLAIN, "not within %s of a pause; clients are held for %s",
 		       cli_text_duration((uint64_t)client_number(wake, "min_awake_ms"), min_awake),
 		       cli_text_duration((uint64_t)client_number(wake, "timeout_ms"), timeout));
 	if (!*asked_at)

@@ -111,15 +111,14 @@ class Door:
 
 @dataclass(frozen=True)
 class Wake:
-    """What wakes a sandbox while it is paused: an event `wake`, and a call of the program that weftd is configured to tell, ask for its
-    resumption."""
+    """What wakes a sandbox while it is paused. Its manager is then asked to resume it, by an event `wake` and at `[wake] notify`."""
 
     ports: Union[Sequence[Union[int, str]], Literal["published", "any"], None] = None
     """Of the guest, `8080` or `"5353/udp"`. None: those that are published."""
     min_awake_ms: Optional[int] = None
-    """After a pause, and after a resume, in which nothing wakes it."""
+    """How long after a pause nothing wakes it. None: 5 s."""
     timeout_ms: Optional[int] = None
-    """For which a client is held. As often the manager is asked again."""
+    """How long a client is held while the sandbox is paused, and after which the manager is asked again. None: a minute."""
 
 
 class _Never(Wake):
