@@ -232,8 +232,9 @@ static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause 
 	own->told_ms = clock_now_ms();
 	daemon_asleep_wait(tenant, own->told_ms + sandbox->spec->wake.timeout_ms);
 	daemon_asleep_note(tenant, cause);
-	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is to be resumed", F_SANDBOX(sandbox),
-		    F_STR("by", sandbox->wake_by), F_STR("via", cause->via), F_UINT("attempt", own->attempts));
+	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is wanted: its manager is asked to resume it",
+		    F_SANDBOX(sandbox), F_STR("by", sandbox->wake_by), F_STR("via", cause->via),
+		    F_UINT("attempt", own->attempts));
 	fields = daemon_asleep_describe(tenant, cause);
 	if (fields)
 		daemon_asleep_notify(tenant, fields);

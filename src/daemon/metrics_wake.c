@@ -13,7 +13,7 @@ void daemon_metrics_write_wake(FILE *out, const struct daemon *daemon)
 
 	daemon_asleep_stats(daemon, &stats);
 	daemon_metrics_show(out, "weft_wake_packets_audible", "gauge",
-			    "Whether packets to sandboxes that are asleep can be heard; 1 while none is.",
+			    "Whether packets to sandboxes that are asleep can be heard; 1 too while none is asleep.",
 			    !stats.log_error);
 	daemon_metrics_write_head(
 	    out, "weft_wake_packets_total", "counter",

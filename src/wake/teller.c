@@ -176,8 +176,8 @@ static void wake_teller_fail(struct wake_post *post, const char *why)
 	memcpy(former, teller->error, sizeof(former));
 	wake_teller_note(teller, why);
 	if (strcmp(former, teller->error) != 0)
-		log_seldom(LOG_WARNING_LEVEL, "manager not told of a wake; it is tried again",
-			   F_STR("sandbox", post->key), F_STR("socket", post->path), F_STR("error", teller->error));
+		log_seldom(LOG_WARNING_LEVEL, "manager not told of a wake; trying again", F_STR("sandbox", post->key),
+			   F_STR("socket", post->path), F_STR("error", teller->error));
 	post->place = WAKE_POST_RESTING;
 	post->changed = false;
 	post->pause_ms = base_backoff_next(post->pause_ms, PAUSE_MIN_MS, PAUSE_MAX_MS);
@@ -200,7 +200,7 @@ static void wake_teller_on_done(void *context, const char *why)
 	}
 	teller->told++;
 	if (teller->error[0])
-		log_info("manager told of a wake again", F_STR("sandbox", post->key), F_STR("socket", post->path));
+		log_info("manager is told of wakes again", F_STR("sandbox", post->key), F_STR("socket", post->path));
 	teller->error[0] = '\0';
 	if (!post->changed) {
 		wake_teller_free_post(post);

@@ -230,10 +230,10 @@ def test_who_is_asleep_is_told_and_what_wakes_it(page):
     browser.wait(f'{PANEL}.includes("woken by published ports: 80, 53/udp")')
     assert api.request("POST", "/v1/sandboxes/a1/wake").status == 202
     browser.wait(f'{word}.startsWith("waking")')
-    browser.wait(f'{PANEL}.includes("its manager is asked to resume it since") && {PANEL}.includes("because of api")')
+    browser.wait(f'{PANEL}.includes("its manager was asked at") && {PANEL}.includes("because of api")')
     browser.wait(f'{PANEL}.includes("wanted (api)")')
     api.patch("a1", {"labels": {"state": "ready"}})
-    browser.wait(f'{word}.startsWith("ready") && !{PANEL}.includes("is asked to resume")')
+    browser.wait(f'{word}.startsWith("ready") && !{PANEL}.includes("was asked at")')
     browser.evaluate("location.hash = '#a2'")
     browser.wait(f'{PANEL}.includes("nothing wakes it while it is paused")')
 

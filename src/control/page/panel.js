@@ -110,7 +110,7 @@ function drawSleep(parent, o) {
 	const part = section(parent, "Sleep");
 	part.append(make("p", "", "no traffic for " + ago(o.last_activity || o.registered_at)));
 	part.append(make("p", o.wake ? "" : "faint", o.wake ? "woken by " + wakers(o) : "nothing wakes it while it is paused"));
-	if (isAsked(o)) part.append(make("p", "warn", "its manager is asked to resume it since " + clock(o.wake.asked_at) + " (" + ago(o.wake.asked_at) + "), because of " + o.wake.by));
+	if (isAsked(o)) part.append(make("p", "warn", "its manager was asked at " + clock(o.wake.asked_at) + " (" + ago(o.wake.asked_at) + " ago) to resume it, because of " + o.wake.by));
 }
 function drawPanel() {
 	const entry = sandboxes.get(panel.id), box = $("panel");

@@ -23,7 +23,7 @@ static void check_wake_unheard(const struct health_facts *facts, int error, stru
 	    health_add(report, "wake", HEALTH_WARN, "[wake] notify = %s: %s", path,
 		       error == ENOTSOCK ? "it is another program's file, and no socket" : strerror(error));
 	health_why(finding, "%s",
-		   facts->said.event_readers ? "who reads events alone hears that a sandbox is wanted"
+		   facts->said.event_readers ? "only readers of events hear that a sandbox is wanted"
 					     : "nobody hears that a sandbox is wanted, and it stays paused");
 	health_fix(finding, "start the VM manager that listens there, or set [wake] notify to where it does; then: "
 			    "systemctl reload weftd");
@@ -38,9 +38,9 @@ void check_wake(const struct health_facts *facts, struct health_report *report)
 	if (error) {
 		check_wake_unheard(facts, error, report);
 	} else if (path) {
-		health_add(report, "wake", HEALTH_OK, "%s is told", path);
+		health_add(report, "wake", HEALTH_OK, "the manager listens at [wake] notify = %s", path);
 	} else if (!facts->said.answered || !wakeable) {
-		health_add(report, "wake", HEALTH_OK, "no sandbox is to be woken");
+		health_add(report, "wake", HEALTH_OK, "no sandbox can be woken by packets");
 	} else if (readers) {
 		health_add(report, "wake", HEALTH_OK, "%zu reader%s of events %s told", readers,
 			   readers == 1 ? "" : "s", readers == 1 ? "is" : "are");

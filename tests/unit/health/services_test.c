@@ -191,9 +191,9 @@ END_TEST
 
 START_TEST(a_sandbox_that_packets_wake_needs_somebody_who_hears)
 {
-	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+	found(check_wake, HEALTH_OK, "no sandbox can be woken by packets");
 	facts.said.wakeable = 2;
-	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+	found(check_wake, HEALTH_OK, "no sandbox can be woken by packets");
 	facts.said.answered = true;
 	ck_assert_ptr_nonnull(
 	    strstr(found(check_wake, HEALTH_WARN, "packets wake 2 sandboxes, and nobody is told")->why,
@@ -201,7 +201,7 @@ START_TEST(a_sandbox_that_packets_wake_needs_somebody_who_hears)
 	facts.said.event_readers = 1;
 	found(check_wake, HEALTH_OK, "1 reader of events is told");
 	facts.said.wakeable = 0;
-	found(check_wake, HEALTH_OK, "no sandbox is to be woken");
+	found(check_wake, HEALTH_OK, "no sandbox can be woken by packets");
 }
 END_TEST
 
@@ -210,11 +210,11 @@ START_TEST(the_socket_of_the_manager_is_looked_for)
 	static char path[] = "/run/app.sock";
 
 	config->wake.notify = path;
-	found(check_wake, HEALTH_OK, "/run/app.sock is told");
+	found(check_wake, HEALTH_OK, "the manager listens at [wake] notify = /run/app.sock");
 	path_error = ENOENT;
 	ck_assert_ptr_nonnull(strstr(found(check_wake, HEALTH_WARN, "No such file")->why, "it stays paused"));
 	facts.said.event_readers = 1;
-	ck_assert_ptr_nonnull(strstr(found(check_wake, HEALTH_WARN, "No such file")->why, "who reads events alone"));
+	ck_assert_ptr_nonnull(strstr(found(check_wake, HEALTH_WARN, "No such file")->why, "only readers of events"));
 	path_error = ENOTSOCK;
 	found(check_wake, HEALTH_WARN, "it is another program's file, and no socket");
 	path_error = EACCES;
