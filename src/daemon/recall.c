@@ -7,6 +7,7 @@
 #include "daemon/recall.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/asleep.h"
@@ -66,6 +67,18 @@ static void daemon_recall_restore_status(struct daemon *daemon, struct sandbox *
 	registry_sandbox_restore_state(daemon->registry, sandbox, status->state, status->since_ms, status->reason);
 }
 
+/* The wall clock, which dates the pause, may have been set since. */
+static void daemon_recall_pause(const struct sandbox *sandbox)
+{
+	int64_t paused_for_ms = clock_wall_ms() - sandbox->since_ms;
+	uint64_t now_ms = clock_now_ms();
+
+	if (paused_for_ms < 0)
+		paused_for_ms = 0;
+	fwd_route_pause_since(daemon_tenant_of(sandbox)->route,
+			      now_ms > (uint64_t)paused_for_ms ? now_ms - (uint64_t)paused_for_ms : 1);
+}
+
 int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct err *err)
 {
 	struct problem problem;
@@ -100,7 +113,7 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	daemon_tenant_of(sandbox)->stored = true;
 	daemon_recall_restore_status(daemon, sandbox, &stored->status);
 	if (sandbox->paused)
-		fwd_route_pause(daemon_tenant_of(sandbox)->route);
+		daemon_recall_pause(sandbox);
 	daemon_tenant_of(sandbox)->layout_assumed = daemon_tenant_of(sandbox)->unsaved = !stored->layout;
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);

@@ -123,6 +123,9 @@ void fwd_route_set_ready(struct fwd_route *route, bool ready);
  * resume with KEEP they go on at once; without it all are reset (reason: paused-reset).
  */
 void fwd_route_pause(struct fwd_route *route);
+
+/* The same, where a former run did so, at SINCE_MS (clock_now_ms(), not 0): clients of then are held no longer for the restart. */
+void fwd_route_pause_since(struct fwd_route *route, uint64_t since_ms);
 void fwd_route_resume(struct fwd_route *route, bool keep);
 
 /*

@@ -176,7 +176,7 @@ struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker)
 	side->route = route;
 	side->worker = route->forwarder->workers[worker];
 	side->state = route->state;
-	side->paused_at_ms = clock_now_ms();
+	side->paused_at_ms = route->state.paused_since_ms ? route->state.paused_since_ms : clock_now_ms();
 	side->update.deliver = fwd_route_apply_on_message;
 	side->empty.deliver = fwd_route_on_empty;
 	fwd_answered_init(side);
@@ -258,11 +258,17 @@ void fwd_route_set_ready(struct fwd_route *route, bool ready)
 
 void fwd_route_pause(struct fwd_route *route)
 {
+	fwd_route_pause_since(route, 0);
+}
+
+void fwd_route_pause_since(struct fwd_route *route, uint64_t since_ms)
+{
 	struct route_state state = route->state;
 
 	if (state.paused)
 		return;
 	state.paused = true;
+	state.paused_since_ms = since_ms;
 	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }
@@ -274,6 +280,7 @@ void fwd_route_resume(struct fwd_route *route, bool keep)
 	if (!state.paused)
 		return;
 	state.paused = false;
+	state.paused_since_ms = 0;
 	state.wake_turn = 0;
 	route->resumed = true;
 	if (!keep)

@@ -19,6 +19,7 @@ struct route_state {
 	bool up;
 	bool ready;
 	bool paused;
+	uint64_t paused_since_ms;     /* clock_now_ms(), of a pause that a former run began; 0: this one did */
 	bool isolated;                /* the guest reaches no service */
 	bool closing;                 /* main waits for each side to report that it is empty */
 	bool reset_all;               /* every connection ends now */

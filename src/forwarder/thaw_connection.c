@@ -105,7 +105,7 @@ static void fwd_thaw_times(struct connection *connection, const struct frozen *f
 	connection->accepted_us = clock_now_us() - age_us;
 	connection->accepted_ms = connection->accepted_us / 1000;
 	connection->deadline_ms = now_ms + frozen->deadline_ms;
-	if (frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD)
+	if (frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD && !connection->side->state.wake_timeout_ms)
 		connection->deadline_ms = connection->worker->now_ms + frozen->deadline_ms;
 	if (frozen->refused_ms != FROZEN_NEVER)
 		connection->refused_ms = now_ms - frozen->refused_ms;

@@ -2,6 +2,7 @@
 /* Clients of a paused guest: whom main is told of, how long they are held, and that they go on when the guest is resumed. */
 #include "base/clock.h"
 #include "base/err.h"
+#include "forwarder/route.h"
 #include "unit/forwarder/handover_lab.h"
 #include "unit/run_suite.h"
 
@@ -165,6 +166,19 @@ START_TEST(a_client_whom_nobody_wakes_the_guest_for_is_reset_in_time)
 	until_asked(1);
 	lab_expect_end(&lab, CLOSE_ASLEEP);
 	flow_expect_reset(&lab, &flow, FROM_GUEST);
+}
+END_TEST
+
+/* Whoever came during the pause is held from then on, not from the start of the next run. */
+START_TEST(a_pause_of_a_former_run_is_as_old_as_it_is)
+{
+	lab.state.paused = true;
+	lab.state.paused_for_ms = 60000;
+	lab_hand_over(&lab);
+	/* The worker writes it. */
+	while (__atomic_load_n(&fwd_route_side_at(lab.route, 0)->paused_at_ms, __ATOMIC_RELAXED) >
+	       clock_now_ms() - lab.state.paused_for_ms)
+		lab_turn(&lab);
 }
 END_TEST
 
@@ -357,6 +371,7 @@ int main(void)
 	tcase_add_test(tcp, an_ignored_client_wakes_nobody_until_it_is_ignored_no_more);
 	tcase_add_test(tcp, a_client_of_another_port_wakes_nobody_and_is_held_no_longer);
 	tcase_add_test(tcp, a_client_whom_nobody_wakes_the_guest_for_is_reset_in_time);
+	tcase_add_test(tcp, a_pause_of_a_former_run_is_as_old_as_it_is);
 	tcase_add_test(tcp, where_nothing_wakes_the_guest_main_is_told_of_nobody);
 	tcase_add_test(tcp, open_connections_wake_nobody_in_a_pause);
 	suite_add_tcase(suite, tcp);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Clients that came through the door, at the end of a run and over a restart. */
+#include "base/clock.h"
+#include "forwarder/frozen.h"
+#include "forwarder/handover_record.h"
 #include "unit/forwarder/door_lab.h"
 #include "unit/run_suite.h"
 
@@ -63,6 +66,60 @@ START_TEST(one_that_is_held_is_held_on)
 	lab.config->door.hold_ms = HOLD_MS;
 	fwd_reconfigure(lab.forwarder);
 	expect_reply(&flow, "Weft-Refused: starting\r\n");
+}
+END_TEST
+
+/* What the record of the former run says. */
+static uint64_t written_deadline_ms(void)
+{
+	int fds[64];
+	struct frozen_list routes = STAILQ_HEAD_INITIALIZER(routes);
+	struct record_finding finding;
+	uint64_t deadline_ms;
+
+	ck_assert_uint_le(lab.kept.count, 64);
+	memcpy(fds, lab.kept.fds, lab.kept.count * sizeof(fds[0]));
+	fwd_record_read(lab.kept.record, lab.kept.size, fds, lab.kept.count, &routes, &finding);
+	ck_assert_ptr_nonnull(STAILQ_FIRST(&routes));
+	ck_assert_uint_eq(STAILQ_FIRST(&routes)->count, 1);
+	deadline_ms = STAILQ_FIRST(&routes)->items[0].deadline_ms;
+	fwd_frozen_route_free(STAILQ_FIRST(&routes));
+	return deadline_ms;
+}
+
+/* Its clock stands in a pause if it may have the guest woken, over a restart too. */
+START_TEST(one_that_waits_for_a_sleeper_loses_no_time_by_that)
+{
+	const struct fwd_wake wake = { .any = true, .timeout_ms = 3600 * 1000 };
+	uint64_t until_ms;
+
+	lab.config->door.hold_ms = HOLD_MS;
+	fwd_reconfigure(lab.forwarder);
+	if (_i)
+		ck_assert_int_eq(fwd_route_set_wake(lab.route, &wake), 0);
+	else
+		lab.config->door.hold_ms = 3600 * 1000;
+	fwd_reconfigure(lab.forwarder);
+	fwd_route_pause(lab.route);
+	ask(&flow, "sb-1");
+	lab_wait_for_state(&lab, "paused");
+	until_ms = clock_now_ms() + 2 * HOLD_MS;
+	while (clock_now_ms() < until_ms)
+		lab_turn(&lab);
+	lab_freeze(&lab);
+	lab_leave(&lab);
+	if (_i)
+		ck_assert_uint_ge(written_deadline_ms(), HOLD_MS);
+	else
+		ck_assert_uint_lt(written_deadline_ms(), 3600 * 1000 - HOLD_MS);
+	lab.state.paused = true;
+	lab_start(&lab);
+	if (_i)
+		ck_assert_int_eq(fwd_route_set_wake(lab.route, &wake), 0);
+	lab_thaw(&lab);
+	lab_assert_taken(&lab, 1, 0);
+	fwd_route_resume(lab.route, true);
+	flow_accept(&lab, &flow);
 }
 END_TEST
 
@@ -191,6 +248,7 @@ int main(void)
 	tcase_add_loop_test(restart, who_says_whom_he_wants_at_the_end_is_let_go, 0, 4);
 	tcase_add_loop_test(restart, it_goes_on_after_a_restart, 0, 2);
 	tcase_add_test(restart, one_that_is_held_is_held_on);
+	tcase_add_loop_test(restart, one_that_waits_for_a_sleeper_loses_no_time_by_that, 0, 2);
 	tcase_add_test(restart, its_token_goes_along);
 	tcase_add_test(restart, a_change_between_two_runs_is_met);
 	tcase_add_test(restart, a_handover_that_is_undone_loses_nobody);

@@ -2,6 +2,7 @@
 #include "unit/forwarder/handover_lab.h"
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/netns.h"
@@ -67,7 +68,7 @@ static void open_route(struct handover_lab *lab)
 	fwd_route_set_source(lab->route, lab->source_ip);
 	fwd_route_set_namespace(lab->route, state->netns_fd);
 	if (state->paused)
-		fwd_route_pause(lab->route);
+		fwd_route_pause_since(lab->route, state->paused_for_ms ? clock_now_ms() - state->paused_for_ms : 0);
 	fwd_route_set_carrier_downs(lab->route, state->downs);
 	fwd_route_set_up(lab->route, state->up);
 	lab->listener = NULL;

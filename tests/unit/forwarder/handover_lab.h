@@ -30,6 +30,7 @@ struct lab_route {
 	unsigned slot;
 	int netns_fd;
 	bool up, paused;
+	uint64_t paused_for_ms; /* in former runs; 0: this one pauses it */
 	int64_t downs;
 	struct limits limits;
 };
