@@ -241,22 +241,26 @@ static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause 
 	control_event(tenant->daemon->control, "wake", sandbox->id, fields);
 }
 
+/* Whether the manager had its time since it was asked last. */
+static bool daemon_asleep_is_overdue(const struct tenant *tenant)
+{
+	return clock_now_ms() >= tenant->asleep.told_ms + tenant->sandbox->spec->wake.timeout_ms;
+}
+
 /* A packet or a client came for TENANT. */
 static void daemon_asleep_hear(struct tenant *tenant, const struct asleep_cause *cause)
 {
-	const struct tenant_asleep *own = &tenant->asleep;
-
 	if (tenant->pausing.resuming || tenant->daemon->state == DAEMON_STOPPING ||
 	    !registry_wakes_at(tenant->sandbox, cause->proto, cause->port))
 		return;
-	switch (own->phase) {
+	switch (tenant->asleep.phase) {
 	case ASLEEP_AWAKE:
 	case ASLEEP_RESTING:
 		return;
 	case ASLEEP_WAITING:
 		break;
 	case ASLEEP_ASKED:
-		if (clock_now_ms() < own->told_ms + tenant->sandbox->spec->wake.timeout_ms)
+		if (!daemon_asleep_is_overdue(tenant))
 			return;
 		break;
 	}
@@ -327,10 +331,12 @@ void daemon_asleep_ask(void *context, struct control_request *request)
 	static const struct asleep_cause cause = { .via = "api" };
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+	struct tenant *tenant;
 	struct problem problem;
 
 	if (!sandbox)
 		return;
+	tenant = daemon_tenant_of(sandbox);
 	if (daemon->state == DAEMON_STOPPING) {
 		registry_problem_stopping(&problem, "weftd is stopping");
 		control_request_refuse(request, &problem);
@@ -340,8 +346,13 @@ void daemon_asleep_ask(void *context, struct control_request *request)
 		control_request_refuse(request, &problem);
 		return;
 	}
-	if (daemon_tenant_of(sandbox)->asleep.phase != ASLEEP_ASKED)
-		daemon_asleep_tell(daemon_tenant_of(sandbox), &cause);
+	/* The manager is at it. */
+	if (tenant->pausing.resuming) {
+		control_park_add(&daemon->parked, request, daemon_asleep_ask, daemon);
+		return;
+	}
+	if (tenant->asleep.phase != ASLEEP_ASKED || daemon_asleep_is_overdue(tenant))
+		daemon_asleep_tell(tenant, &cause);
 	daemon_tenant_refresh(sandbox);
 	control_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
 }
@@ -407,14 +418,23 @@ static void daemon_asleep_begin(struct tenant *tenant)
 	daemon_asleep_rest(tenant);
 }
 
-/* It sleeps on; what wakes it may have changed, or its route is only now paused. */
+/* It sleeps on; what wakes it, or when, may have changed, or its route is only now paused. */
 static void daemon_asleep_go_on_sleeping(struct tenant *tenant)
 {
 	daemon_asleep_set_route(tenant, true);
-	if (tenant->asleep.phase == ASLEEP_RESTING)
+	switch (tenant->asleep.phase) {
+	case ASLEEP_AWAKE:
+		break;
+	case ASLEEP_RESTING:
 		daemon_asleep_rest(tenant);
-	else if (tenant->asleep.phase == ASLEEP_WAITING)
+		break;
+	case ASLEEP_WAITING:
 		fwd_route_await_client(tenant->route);
+		break;
+	case ASLEEP_ASKED:
+		daemon_asleep_wait(tenant, tenant->asleep.told_ms + tenant->sandbox->spec->wake.timeout_ms);
+		break;
+	}
 }
 
 static void daemon_asleep_end(struct tenant *tenant)

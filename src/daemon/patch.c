@@ -193,7 +193,9 @@ static void daemon_patch_conclude(void *context)
 	struct tenant *tenant = daemon_tenant_of(change->sandbox);
 	const struct spec_patch *asked = &change->request->patch;
 
-	daemon_asleep_follow(tenant);
+	/* A resume lets go of its sleep itself, and of what is kept for it later. */
+	if (!asked->has_paused || asked->paused || !change->sandbox->paused)
+		daemon_asleep_follow(tenant);
 	if (!asked->has_paused || asked->paused == change->sandbox->paused)
 		daemon_patch_answer(change);
 	else if (asked->paused)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A paused sandbox: what wakes it, how often the manager is asked, and what becomes of packets and of a kernel that lacks something. */
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "config/layout.h"
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,6 +173,50 @@ START_TEST(nothing_wakes_it_shortly_after_the_pause_but_a_request)
 }
 END_TEST
 
+/* Until the manager was asked so long ago. */
+static void until_asked_for(unsigned ms)
+{
+	while (clock_now_ms() < asleep()->told_ms + ms) {
+		event_base_loop(weftd.base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+}
+
+START_TEST(a_request_asks_again_when_the_manager_had_its_time)
+{
+	struct control_reply reply;
+
+	fall_asleep();
+	for (unsigned tells = 1; tells <= 2; tells++) {
+		for (unsigned i = 0; i < 2; i++) {
+			daemon_asleep_ask(&weftd, fake_request(&reply, HTTP_POST, "a1"));
+			assert_answered(&reply, 202);
+			ck_assert_uint_eq(rooms.tells, tells);
+		}
+		until_asked_for(1000);
+	}
+	expect_event("\"attempt\":2");
+}
+END_TEST
+
+START_TEST(a_request_amid_a_resume_waits_for_its_end_and_asks_nobody)
+{
+	struct control_reply reply, asked;
+	struct control_request *request;
+
+	fall_asleep();
+	request = fake_request(&reply, HTTP_PATCH, "a1");
+	request->patch.has_paused = true;
+	daemon_patch(&weftd, request);
+	daemon_asleep_ask(&weftd, fake_request(&asked, HTTP_POST, "a1"));
+	ck_assert_uint_eq(rooms.tells, 0);
+	fake_turned(0);
+	assert_answered(&reply, 200);
+	assert_answered(&asked, 409);
+	ck_assert_uint_eq(rooms.tells, 0);
+}
+END_TEST
+
 START_TEST(what_does_not_sleep_cannot_be_woken)
 {
 	static const char *const bodies[] = { "{\"wake\": {}}", "{\"paused\": true}" };
@@ -213,6 +259,22 @@ START_TEST(a_change_of_what_wakes_it_reaches_kernel_and_forwarder)
 }
 END_TEST
 
+/* Longer, and shorter: clients of endpoints are awaited when the manager had its new time. */
+START_TEST(another_timeout_counts_at_once_when_the_manager_was_asked)
+{
+	fall_asleep();
+	packet(PROTO_TCP, 80);
+	rooms.awaits = false;
+	change("{\"wake\": {\"ports\": [80], \"timeout_ms\": 3600000}}", 200);
+	until_asked_for(1100);
+	ck_assert(!rooms.awaits);
+	change("{\"wake\": {\"ports\": [80], \"timeout_ms\": 1500}}", 200);
+	until_awaited();
+	client(80, false);
+	ck_assert_uint_eq(rooms.tells, 2);
+}
+END_TEST
+
 /* The TAP of a1 has carrier, or loses it. */
 static void carry(bool up)
 {
@@ -252,6 +314,21 @@ START_TEST(kept_packets_wait_until_the_guest_is_ready)
 	carry(true);
 	ck_assert(!rooms.keeps);
 	ck_assert(rooms.sent_again);
+}
+END_TEST
+
+/* The next pause is of the kind that nothing ends, and this one ends as it began. */
+START_TEST(a_resume_that_takes_its_wake_away_loses_no_packet)
+{
+	have_sandbox();
+	carry(true);
+	change("{\"wake\": {\"ports\": [80]}, \"paused\": true}", 200);
+	carry(false);
+	carry(true);
+	change("{\"wake\": null, \"paused\": false}", 200);
+	ck_assert(!rooms.keeps);
+	ck_assert(rooms.sent_again);
+	ck_assert_int_eq(asleep()->phase, ASLEEP_AWAKE);
 }
 END_TEST
 
@@ -409,10 +486,14 @@ int main(void)
 	tcase_add_test(wakes, a_packet_for_a_listed_port_asks_the_manager_once);
 	tcase_add_loop_test(wakes, a_client_of_the_forwarder_asks_too_and_again_when_it_is_time, 0, 2);
 	tcase_add_test(wakes, nothing_wakes_it_shortly_after_the_pause_but_a_request);
+	tcase_add_test(wakes, a_request_asks_again_when_the_manager_had_its_time);
+	tcase_add_test(wakes, a_request_amid_a_resume_waits_for_its_end_and_asks_nobody);
 	tcase_add_loop_test(wakes, what_does_not_sleep_cannot_be_woken, 0, 2);
 	tcase_add_test(wakes, a_change_of_what_wakes_it_reaches_kernel_and_forwarder);
+	tcase_add_test(wakes, another_timeout_counts_at_once_when_the_manager_was_asked);
 	tcase_add_loop_test(wakes, kept_packets_are_sent_again_to_a_guest_that_had_gone, 0, 2);
 	tcase_add_test(wakes, kept_packets_wait_until_the_guest_is_ready);
+	tcase_add_test(wakes, a_resume_that_takes_its_wake_away_loses_no_packet);
 	tcase_add_test(wakes, an_end_while_it_is_asked_lets_go_of_all);
 	tcase_add_test(wakes, each_pause_is_a_sleep_of_its_own);
 	tcase_add_test(wakes, a_manager_that_resumes_it_is_not_asked_to);
