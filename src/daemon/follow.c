@@ -12,6 +12,7 @@
 #include "control/control.h"
 #include "daemon/asleep.h"
 #include "daemon/daemon.h"
+#include "daemon/idle.h"
 #include "daemon/loopback.h"
 #include "daemon/metrics.h"
 #include "daemon/reserve.h"
@@ -254,8 +255,10 @@ void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sa
 {
 	struct daemon *daemon = context;
 
-	if (daemon_tenant_of(sandbox))
+	if (daemon_tenant_of(sandbox)) {
+		daemon_idle_note(&daemon_tenant_of(sandbox)->idle, clock_now_ms());
 		daemon_loopback_follow(daemon_tenant_of(sandbox));
+	}
 	daemon_follow_store(sandbox, from);
 	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
 	if (sandbox->tenant)

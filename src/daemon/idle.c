@@ -3,7 +3,9 @@
  * The forwarder notes the time of its last byte itself. The kernel counts, so its counters are read each 10 s, or sooner where a sandbox
  * might be reported or somebody asks; where they have grown, the sandbox was in use. They are read before any silence is reported.
  *
- * Silence counts from the last change of the sandbox's state at the earliest: one that was resumed a moment ago is not idle.
+ * Silence counts from the last change of the sandbox's state at the earliest: one that was resumed a moment ago is not idle. What the
+ * kernel carried while no weftd ran is nothing that its first reading tells, so the silence of a former run counts from there. All of it
+ * goes by the clock that nobody sets.
  */
 #include "daemon/idle.h"
 
@@ -42,46 +44,43 @@ static void daemon_idle_take(struct daemon *daemon, const struct fabric_activity
 	if (!tenant || sandbox->state == SANDBOX_CREATING)
 		return;
 	/* Of a slot that a former run made, the kernel has counted for long. */
-	if ((tenant->idle.known || !tenant->stored) && activity->packets > tenant->idle.packets)
+	if (!tenant->idle.known && tenant->stored) {
+		daemon_idle_note(&tenant->idle, clock_now_ms());
+	} else if (activity->packets > tenant->idle.packets) {
 		sandbox->last_activity_ms = clock_wall_ms();
+		daemon_idle_note(&tenant->idle, clock_now_ms());
+	}
 	tenant->idle.packets = activity->packets;
 	tenant->idle.known = true;
 }
 
-/* Since when SANDBOX, which runs, is silent; wall clock. */
-static int64_t daemon_idle_since_ms(const struct sandbox *sandbox)
+static void daemon_idle_report(struct daemon *daemon, const struct sandbox *sandbox, uint64_t now_ms)
 {
-	int64_t since_ms = sandbox->since_ms;
+	struct tenant_idle *idle = &daemon_tenant_of(sandbox)->idle;
+	uint64_t idle_ms = now_ms - idle->active_ms;
 
-	return sandbox->last_activity_ms > since_ms ? sandbox->last_activity_ms : since_ms;
-}
-
-static void daemon_idle_report(struct daemon *daemon, struct sandbox *sandbox, int64_t now_ms)
-{
-	int64_t idle_ms = registry_sandbox_idle_ms(sandbox, now_ms);
-
-	daemon_tenant_of(sandbox)->idle.reported_ms = daemon_idle_since_ms(sandbox);
+	idle->reported_ms = idle->active_ms;
 	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is idle", F_SANDBOX(sandbox),
-		    F_UINT("idle_ms", (uint64_t)idle_ms));
+		    F_UINT("idle_ms", idle_ms));
 	control_event(daemon->control, "idle", sandbox->id, json_pack("{s:I}", "idle_ms", (json_int_t)idle_ms));
 }
 
 /* In how many milliseconds SANDBOX is to be looked at for its silence; 0 or less: it is to be reported now. */
-static int64_t daemon_idle_left_ms(const struct sandbox *sandbox, int64_t now_ms)
+static int64_t daemon_idle_left_ms(const struct sandbox *sandbox, uint64_t now_ms)
 {
 	const struct tenant *tenant = daemon_tenant_of(sandbox);
 	bool runs = sandbox->state == SANDBOX_ATTACHED || sandbox->state == SANDBOX_READY;
-	int64_t since_ms = daemon_idle_since_ms(sandbox);
 
-	if (!tenant || !runs || !sandbox->spec->idle_report_ms || tenant->idle.reported_ms == since_ms)
+	if (!tenant || !runs || tenant->idle.reported_ms == tenant->idle.active_ms)
 		return IDLE_READ_MS;
-	return since_ms + sandbox->spec->idle_report_ms - now_ms;
+	return (int64_t)(tenant->idle.active_ms + sandbox->spec->idle_report_ms) - (int64_t)now_ms;
 }
 
 /* Reports those whose time has come. Returns in how many milliseconds the next one's has. */
 static int64_t daemon_idle_look(struct daemon *daemon)
 {
-	int64_t now_ms = clock_wall_ms(), next_ms = IDLE_READ_MS;
+	uint64_t now_ms = clock_now_ms();
+	int64_t next_ms = IDLE_READ_MS;
 	struct sandbox *sandbox;
 
 	for (unsigned slot = 0; (sandbox = registry_next(daemon->registry, slot));) {

@@ -13,13 +13,21 @@ struct err;
 /* A part of a tenant. */
 struct tenant_idle {
 	uint64_t packets;    /* fabric_activity's, as last read */
-	bool known;          /* PACKETS is that of this run */
-	int64_t reported_ms; /* the last activity before the silence that was reported; wall clock */
+	bool known;           /* PACKETS is that of this run */
+	uint64_t active_ms;   /* the last activity that this run knows of, or change of its state; clock_now_ms(); 0: none */
+	uint64_t reported_ms; /* the same, of the silence that was reported */
 };
 
 /* Before the others. 0, or -1 with ERR. */
 int daemon_idle_start(struct daemon *daemon, struct err *err);
 void daemon_idle_stop(struct daemon *daemon);
+
+/* It was in use at AT_MS (clock_now_ms(); 0: never), or its state changed then. */
+static inline void daemon_idle_note(struct tenant_idle *idle, uint64_t at_ms)
+{
+	if (at_ms > idle->active_ms)
+		idle->active_ms = at_ms;
+}
 
 /* Somebody wants to know: has the kernel's counters read, unless that was done a moment ago. What they say is shown the next time. */
 void daemon_idle_refresh(struct daemon *daemon);

@@ -274,4 +274,5 @@ void daemon_tenant_refresh(struct sandbox *sandbox)
 	sandbox->counters.connections_total = tenant->base.connections_total + stats.connections_total + led;
 	if (stats.last_activity_ms > sandbox->last_activity_ms)
 		sandbox->last_activity_ms = stats.last_activity_ms;
+	daemon_idle_note(&tenant->idle, stats.active_ms);
 }

@@ -217,6 +217,7 @@ struct fwd_route_stats {
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t udp_lost;        /* datagrams that were not passed on */
 	int64_t last_activity_ms; /* wall clock; 0: none */
+	uint64_t active_ms;       /* the same by clock_now_ms() */
 };
 void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats);
 

@@ -384,6 +384,7 @@ void fwd_tally_read_route(const struct fwd_route *route, struct fwd_route_stats 
 		if (route->sides[i])
 			fwd_tally_add_side(&route->sides[i]->tally, stats, &active_ms);
 	}
+	stats->active_ms = active_ms;
 	if (active_ms)
 		stats->last_activity_ms = clock_wall_ms() - (int64_t)(clock_now_ms() - active_ms);
 	if (stats->connections_open >= stats->connections_held)
