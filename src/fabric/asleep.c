@@ -62,7 +62,7 @@ static int fabric_turn_run(struct job *job)
 {
 	struct turn *turn = container_of(job, struct turn, job);
 	const struct fabric_plan *plan = turn->plan->plan;
-	struct err later;
+	struct err later = { 0 };
 	int status = 0;
 #define STEP(call)                                                                                                     \
 	do {                                                                                                           \
