@@ -80,8 +80,8 @@ void daemon_status(void *context, struct control_request *request)
 	}
 	control_request_answer(
 	    request, 200,
-	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-		      PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host", daemon_report_host(), "state",
+	    json_pack("{s:s, s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+		      "version", PACKAGE_VERSION, "api", CONTROL_API_VERSION, "host", daemon_report_host(), "state",
 		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
 		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
 		      "connections", (json_int_t)stats.connections_open, "event_readers",
