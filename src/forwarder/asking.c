@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Main gives each wait for a client a number, the turn. The first client of a turn writes itself into the route and posts the route's
- * one message, so a crowd costs main no more than one client does. Where main has begun another turn meanwhile, the message that is
- * under way serves for that one.
+ * Each call of fwd_route_await_client() begins a turn, which has a number. The first client of a turn writes itself into the route, and its
+ * worker posts the route's one message, so a crowd costs main no more than one client does. If main has begun another turn before the message
+ * arrives, a client of that turn is written over the former one, and needs no message of its own.
  */
 #include "forwarder/asking.h"
 

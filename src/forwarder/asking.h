@@ -2,7 +2,7 @@
 #ifndef WEFT_FORWARDER_ASKING_H
 #define WEFT_FORWARDER_ASKING_H
 
-/* Clients who would have a paused guest woken, and the one of them that main is told of. */
+/* Clients that would wake a paused guest, of whom the route reports one to main. */
 
 #include "base/loop.h"
 #include "forwarder/forwarder.h"
@@ -20,11 +20,11 @@ struct route_ask {
 	size_t port_count;
 	struct cidr4 *ignored; /* owned */
 	size_t ignored_count;
-	unsigned told;            /* the turn (route_state.h) in which a client asked last */
+	unsigned told;            /* the turn (route_state.h) of the last client that was reported */
 	struct fwd_asking asking; /* that client */
 	struct mail mail;         /* to main, while POSTED */
 	bool posted;
-	void (*asked)(void *context, const struct fwd_asking *asking); /* main's, and the next */
+	void (*asked)(void *context, const struct fwd_asking *asking); /* this and the next: main thread only */
 	void *context;
 };
 
@@ -32,16 +32,16 @@ struct route_ask {
 void fwd_ask_init(struct fwd_route *route);
 void fwd_ask_free(struct fwd_route *route);
 
-/* Which ports of ROUTE's guest count, and whose clients; NULL: none. 0, or -1 for lack of memory: as before. Main thread. */
+/* Copies the ports and networks of WAKE; NULL: no client wakes the guest. 0, or -1 for lack of memory: as before. Main thread. */
 int fwd_ask_set(struct fwd_route *route, const struct fwd_wake *wake);
 
-/* Whether a client of the guest's PORT would have it woken, as SIDE's route is now. Its worker's thread. */
+/* Whether a client of the guest's PORT would wake it, as SIDE's route is now. Its worker's thread. */
 bool fwd_ask_counts(const struct route_side *side, enum proto proto, uint16_t port);
 
-/* Whether CLIENT would have nobody woken. Its worker's thread. */
+/* Whether CLIENT is in one of the networks that wake nobody. Its worker's thread. */
 bool fwd_ask_ignores(const struct route_side *side, const struct addr *client);
 
-/* ASKING waits for SIDE's guest. Main is told where it awaits a client, and this is the first one that counts. Its worker's thread. */
+/* ASKING waits for SIDE's guest. Reports it if main awaits a client, and this is the first that would wake the guest. Its worker's thread. */
 void fwd_ask(struct route_side *side, const struct fwd_asking *asking);
 
 #endif

@@ -129,10 +129,9 @@ void fwd_route_pause_since(struct fwd_route *route, uint64_t since_ms);
 void fwd_route_resume(struct fwd_route *route, bool keep);
 
 /*
- * What clients may have the guest woken for while the route is paused: its ports. Clients of any port are then held for TIMEOUT_MS of a
- * pause at most, counted from its beginning for those that were there, and reset (reason: asleep). Those at the door too, who are
- * otherwise held as long as ever. Datagrams for these ports are kept from fwd_route_await_client() on until the guest may be dialed, as far
- * as the socket's buffer holds them.
+ * What wakes the guest while the route is paused: a client of one of PORTS, or of ANY port. A client of any port, at the door too, is then
+ * held for TIMEOUT_MS at most, from its arrival or from the beginning of the pause, whichever is later, and then reset (reason: asleep).
+ * Datagrams for PORTS are kept from fwd_route_await_client() on until the guest may be dialed, as far as the socket's buffer has room.
  */
 struct fwd_wake_port {
 	enum proto proto;
@@ -140,15 +139,15 @@ struct fwd_wake_port {
 };
 
 struct fwd_wake {
-	bool any; /* all ports; PORTS do not count */
+	bool any; /* all ports wake it, whatever PORTS says */
 	const struct fwd_wake_port *ports;
 	size_t port_count;
-	const struct cidr4 *ignored; /* networks whose clients have nobody woken, but are held as others */
+	const struct cidr4 *ignored; /* networks whose clients wake nobody, but are held as others are */
 	size_t ignored_count;
 	unsigned timeout_ms; /* above 0 */
 };
 
-/* NULL: none. Copied. 0, or -1 for lack of memory: as before. */
+/* NULL: nothing wakes the guest. WAKE is copied. 0, or -1 for lack of memory: as before. */
 int fwd_route_set_wake(struct fwd_route *route, const struct fwd_wake *wake);
 
 /* A client that waits for a paused guest. */
@@ -159,13 +158,13 @@ struct fwd_asking {
 	bool door;
 };
 
-/* Whom fwd_route_await_client() has called. */
+/* Sets the callback of fwd_route_await_client(). */
 void fwd_route_on_asked(struct fwd_route *route, void (*asked)(void *context, const struct fwd_asking *asking),
 			void *context);
 
 /*
- * Has ASKED called once, for a client that waits for the guest of the paused route at a port of fwd_route_set_wake(), and is not ignored: one that waits
- * already, or else the next one. It is called no more once the route is resumed. Without such ports, or a pause, nothing happens.
+ * Has ASKED called once, for a client that would wake the guest by fwd_route_set_wake(): one that waits already, or else the next one. It is
+ * not called after the route is resumed, nor if the route is not paused, or nothing wakes its guest.
  */
 void fwd_route_await_client(struct fwd_route *route);
 

@@ -8,8 +8,8 @@
  * answer, so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a
  * moment, for it may want the guest's greeting.
  *
- * Main may want to know of a client that a paused guest is to be woken for (asking.h). Such a client is held for a time of its own, so
- * that one whom nobody wakes the guest for learns it.
+ * A client may wake a paused guest, by a report to main (asking.h). It is then held for a time of its own, so that it is not held for ever
+ * where nobody resumes the guest.
  *
  * A guest that asks for a service is held, too, while the service is away for a moment.
  */
@@ -52,8 +52,8 @@ static void fwd_hold_give_up(struct connection *connection)
 }
 
 /*
- * Whether its clock stands while STATE is that of its route: in a pause. One who came through the door is told in time that the sandbox is
- * paused, unless it may be woken for him.
+ * Whether its clock stands while its route is in STATE, which it does in a pause. Only a client of the door whose guest nothing wakes is not
+ * held longer: it is told in time that the sandbox is paused.
  */
 static bool fwd_hold_stands(const struct connection *connection, const struct route_state *state)
 {

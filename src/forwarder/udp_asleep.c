@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A UDP endpoint of a guest that sleeps. The datagram to wake it for is only looked at, and the endpoint is not heard any more, so that
- * the kernel keeps that one and those behind it in the socket, up to its buffer, until the guest can take them. What was kept for a
- * minute is of use to nobody, and is dropped.
+ * A UDP endpoint of a guest that sleeps. The datagram that wakes it is only peeked at, and the endpoint is not polled any more. So the kernel
+ * keeps this one and those behind it in the socket, up to its buffer, until the guest can take them. What was kept for a minute is of use to
+ * nobody, and is dropped.
  *
- * Clients who were at it shortly before the pause wake nobody: as on the kernel path, theirs is a flow that there is.
+ * A client that was heard shortly before the pause wakes nobody: its datagrams belong to a flow that is there, as on the kernel path.
  */
 #include "forwarder/asking.h"
 #include "forwarder/endpoint.h"
@@ -17,7 +17,7 @@
 
 enum { DROPS_MAX = 256, SKIPS_MAX = 256 }; /* batches, and datagrams, in one iteration */
 
-/* Its first datagram is in the batch. */
+/* For PORT's first datagram, which is in the batch. */
 static void fwd_udp_asleep_ask(struct udp_port *port)
 {
 	const struct udp_ends *ends = fwd_udp_batch_ends(port->worker->datagrams, 0);
@@ -26,7 +26,7 @@ static void fwd_udp_asleep_ask(struct udp_port *port)
 				.proto = PROTO_UDP, .guest_port = port->endpoint->guest_port, .client = ends->client });
 }
 
-/* Whether the datagram that was looked at belongs to a flow that goes on, or comes from one who wakes nobody. */
+/* Whether the datagram in the batch wakes nobody: its flow is there already, or its source is ignored. */
 static bool fwd_udp_asleep_passes_over(struct udp_port *port)
 {
 	const struct udp_ends *ends = fwd_udp_batch_ends(port->worker->datagrams, 0);
@@ -55,7 +55,7 @@ bool fwd_udp_asleep_takes(struct udp_port *port)
 	struct udp_batch *batch = port->worker->datagrams;
 	char byte;
 
-	/* As long as main does not wait for a client, a datagram is lost as ever, and who sends another one may wake the guest. */
+	/* Until main waits for a client, a datagram is lost as ever. The sender's next one may wake the guest. */
 	if (!port->side->state.wake_turn || !fwd_ask_counts(port->side, PROTO_UDP, port->endpoint->guest_port))
 		return false;
 	for (unsigned i = 0; i < SKIPS_MAX && fwd_udp_batch_look(batch, port->fd); i++) {

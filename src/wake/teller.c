@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A post waits for its turn, is on its way, or rests after a failure; then it waits again. WAKE_TELL_AT_ONCE bounds those on their
- * way, and so the descriptors that a manager that hangs can hold. What is told of the same key meanwhile takes the place of the text, and
- * is sent after the answer to the former one.
+ * A post waits for its turn, is on its way, or rests after a failure; then it waits again. WAKE_TELL_AT_ONCE bounds the posts on their
+ * way, and so the descriptors that a hanging manager can hold. A new text for the same key replaces the former one, and is sent after the
+ * answer to that, if that is on its way.
  *
- * Turns are given by a timer that is due at once. So a call of wake_teller_tell() touches no socket, and a failure to connect is handled
- * where no caller is amid its own work.
+ * A timer that is due at once starts the attempts. So wake_teller_tell() touches no socket, and a failure to connect never comes back into
+ * its caller.
  */
 #include "wake/teller.h"
 
@@ -102,7 +102,7 @@ static struct wake_post *wake_teller_find(struct wake_teller *teller, const char
 	return post;
 }
 
-/* Out of the queue, the attempt or the rest in which it is. */
+/* Takes POST out of the queue, its attempt or its rest, whichever it is in. */
 static void wake_teller_leave(struct wake_post *post)
 {
 	struct wake_teller *teller = post->teller;
@@ -122,7 +122,7 @@ static void wake_teller_leave(struct wake_post *post)
 	}
 }
 
-/* It was taken out of its place before. */
+/* Queues POST, which is in no place. */
 static void wake_teller_wait(struct wake_post *post)
 {
 	struct wake_teller *teller = post->teller;
@@ -138,7 +138,7 @@ static void wake_teller_on_rested(void *context)
 	wake_teller_wait(context);
 }
 
-/* It was taken out of its place before. */
+/* For a POST that is in no place. */
 static void wake_teller_free_post(struct wake_post *post)
 {
 	LIST_REMOVE(post, same);
@@ -158,7 +158,7 @@ static void wake_teller_drop(struct wake_post *post)
 
 /* ---- Calls ---- */
 
-/* The manager's own words may be anything. */
+/* WHY may quote the manager, whose words may be anything. */
 static void wake_teller_note(struct wake_teller *teller, const char *why)
 {
 	snprintf(teller->error, sizeof(teller->error), "%s", why);
@@ -230,7 +230,7 @@ static void wake_teller_on_turn(void *context)
 	}
 }
 
-/* ---- What is to be told ---- */
+/* ---- Posting ---- */
 
 /* PATH and BODY are POST's from now on. 0, or -1: no memory, and nothing changed. */
 static int wake_teller_set(struct wake_post *post, const char *path, const char *body)
@@ -249,7 +249,7 @@ static int wake_teller_set(struct wake_post *post, const char *path, const char 
 	return 0;
 }
 
-/* A post that waits. 0, or -1: no memory. */
+/* Makes a post, which waits. 0, or -1: no memory. */
 static int wake_teller_add(struct wake_teller *teller, const char *path, const char *key, const char *body)
 {
 	struct wake_post *post = calloc(1, sizeof(*post));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Joins the kernel's log, the copies and the posts. The log is opened when the first address goes to sleep, so that a host that lets nothing
- * sleep needs none. A group has one reader: during an upgrade it is weftd's former run until that ends, which is one of the
- * reasons why the log may have to be asked for again.
+ * Joins the kernel's log, the copies and the posts. The log is opened when the first address falls asleep, so that a host on which nothing
+ * sleeps needs none. Opening it may fail, and is tried again: a group has one reader, and during an upgrade that is weftd's former run until
+ * it ends.
  *
  * The kernel's rules bound how many packets come. A burst that got through is read in parts, with the loop's other work in between.
  */
@@ -116,7 +116,7 @@ static void wake_close_log(struct wake *wake)
 	kern_packet_log_close(&wake->log);
 }
 
-/* For LOG_ERR. */
+/* Closes the log because of LOG_ERR, and tries again later. */
 static void wake_lose_log(struct wake *wake)
 {
 	wake_close_log(wake);

@@ -3,10 +3,10 @@
 #define WEFT_WAKE_WAKE_H
 
 /*
- * What wakes a sandbox that is asleep, and whom that is told. The kernel logs first packets to addresses that are asleep; this room
- * reports them, keeps a copy of each flow's, sends the copies again once the guest can take them, and posts to the manager's socket. It
- * knows addresses and texts, and no sandbox. All of it is a hint: a packet that goes unheard, or a copy that is not sent, leaves the
- * client's own retry. No call waits for others than the kernel. Main thread only.
+ * Hears packets for sandboxes that are asleep, and tells their manager. The kernel logs the first packet of each flow to an address that is
+ * asleep. This room reports it, keeps a copy, sends the copy again once the guest can take it, and posts to the manager's socket. It knows
+ * addresses and texts, and no sandbox. Nothing depends on it: where a packet goes unheard, or its copy is not sent, the client's own retry
+ * is left. No call waits for another program. Main thread only.
  */
 
 #include "base/addr.h"
@@ -40,9 +40,9 @@ struct wake_heard {
 
 struct wake_watcher {
 	/*
-	 * Called for each packet that is no connection's yet and comes from no network of [wake] ignore, the client's repetitions too. The
-	 * kernel chose them by its sets a moment before: the address may have woken up since. It may call wake_sleep(), wake_awake(),
-	 * wake_tell() and wake_untell().
+	 * Called for each first packet of a flow, the client's repetitions too, unless it comes from a network of [wake] ignore. The kernel
+	 * chose it by its sets a moment ago: the sandbox may have been resumed since. May call wake_sleep(), wake_awake(), wake_tell() and
+	 * wake_untell().
 	 */
 	void (*heard)(void *context, const struct wake_heard *heard);
 	void *context;
@@ -52,13 +52,13 @@ struct wake_watcher {
 struct wake_stats {
 	uint64_t heard;                /* packets that the watcher was called for */
 	uint64_t ignored;              /* from [wake] ignore */
-	uint64_t unreadable;           /* no packet of a flow that could begin */
-	uint64_t lost;                 /* times that the log overran, with some packets lost each */
+	uint64_t unreadable;           /* damaged, a fragment, or not the beginning of a flow */
+	uint64_t lost;                 /* how often the log overran, and lost packets */
 	uint64_t sent_again, not_sent; /* copies; NOT_SENT: the kernel refused it */
 	uint64_t told, tell_failures;  /* posts that the manager took, and attempts that failed */
 	size_t kept, telling;          /* copies; posts that it has not taken yet */
 	const char *log_error;         /* why no packet can be heard; NULL: they can. Valid until the loop runs on */
-	const char *tell_error;        /* why the last post failed; NULL once one was taken. The same */
+	const char *tell_error;        /* why the last post failed; NULL once one was taken. Valid for as long */
 };
 
 /*
@@ -68,25 +68,25 @@ struct wake_stats {
 struct wake *wake_new(struct event_base *base, const struct config *config, const struct wake_watcher *watcher,
 		      struct err *err);
 
-/* Copies are dropped, and nobody is told any more. Harmless with NULL. */
+/* Drops the copies, and gives up the posts. Harmless with NULL. */
 void wake_free(struct wake *wake);
 
 /*
- * HOST_IP is asleep from now on: the first packets to it are kept. Harmless if it is already. For want of memory none is kept, and they
- * are heard all the same.
+ * HOST_IP is asleep from now on: the first packets to it are kept. Harmless if it is already. Without memory they are heard, and not
+ * kept.
  */
 void wake_sleep(struct wake *wake, uint32_t host_ip);
 
 /*
- * HOST_IP is asleep no more, or gone. With SEND_AGAIN its copies are sent to what their clients had asked for, which is right where its TAP
- * was closed meanwhile; otherwise they are dropped. The kernel's sets do not have the address by then. Harmless if it was not asleep.
+ * HOST_IP is asleep no more, or gone. With SEND_AGAIN its copies are sent to what their clients had asked for, which is right if its TAP was
+ * closed meanwhile; otherwise they are dropped. To be called when the kernel's sets have the address no more. Harmless if it was not asleep.
  */
 void wake_awake(struct wake *wake, uint32_t host_ip, bool send_again);
 
 /*
  * Posts BODY, a JSON text, to /wake at the unix socket PATH until the manager answers 2xx: WAKE_TELL_MS for each attempt, with growing
- * pauses between them. There is one at a time for each KEY, a sandbox's id: a later call has its text posted in the place of one that
- * waits, and after one that is on its way. All are copied. For want of memory it is logged and left out.
+ * pauses between them. There is one post at a time for each KEY, a sandbox's id. A later call replaces a post that waits, and follows one
+ * that is on its way. The texts are copied. Without memory the post is left out, and the log says so.
  */
 void wake_tell(struct wake *wake, const char *path, const char *key, const char *body);
 
