@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Four ways lead here: packets that the kernel logs (wake/), clients whom the forwarder holds, those at the door among them, and POST. The
- * first of a pause makes an event and a call of [wake] notify. While more come, that is repeated each `timeout_ms`, for the manager
- * may have failed.
+ * Three things wake a sandbox: a packet that the kernel logs (wake/), a client that the forwarder holds, at an endpoint or at the door, and
+ * POST. The first in a pause makes an event and a post to [wake] notify. While more come, both are repeated each `timeout_ms`, because the
+ * manager may have failed.
  *
- * Whatever wakes a sandbox shortly after its pause may be the last word of those who had it paused, and is passed over. A client that is
- * still held then counts, as one that retransmits does on the kernel path.
+ * A packet or client that comes shortly after the pause may be the last of those who had the sandbox paused, and is passed over: the sandbox
+ * rests. A client that is still held at the end of the rest counts, as one that retransmits does on the kernel path.
  *
  * A manager that was asked before a restart is asked once more after it: nobody knows how far the former run got.
  */
@@ -39,8 +39,8 @@ enum {
 struct asleep {
 	struct daemon *daemon;
 	struct wake *wake;
-	struct timer timer; /* the earliest due time */
-	uint64_t timer_ms;  /* which that is; 0: it is not armed */
+	struct timer timer; /* for the earliest due time of all */
+	uint64_t timer_ms;  /* that time; 0: the timer is not armed */
 };
 
 /* What would wake a sandbox. */
@@ -95,7 +95,7 @@ static void daemon_asleep_wait(struct tenant *tenant, uint64_t due_ms)
 	daemon_asleep_arm(tenant->daemon->asleep, due_ms);
 }
 
-/* What wakes TENANT goes to its route. */
+/* Tells TENANT's route what wakes it; nothing does unless it SLEEPS. */
 static void daemon_asleep_set_route(struct tenant *tenant, bool sleeps)
 {
 	const struct sandbox *sandbox = tenant->sandbox;
@@ -384,7 +384,7 @@ static uint64_t daemon_asleep_rested_ms(const struct sandbox *sandbox)
 	return clock_now_ms() + (uint64_t)(left_ms > 0 ? left_ms : 0);
 }
 
-/* A datagram comes once, so a rest that is over is over at once. */
+/* Not by the timer if the rest is over already: a datagram that comes before that would be lost. */
 static void daemon_asleep_rest(struct tenant *tenant)
 {
 	uint64_t rested_ms = daemon_asleep_rested_ms(tenant->sandbox);
@@ -418,7 +418,7 @@ static void daemon_asleep_begin(struct tenant *tenant)
 	daemon_asleep_rest(tenant);
 }
 
-/* It sleeps on; what wakes it, or when, may have changed, or its route is only now paused. */
+/* TENANT sleeps on. What wakes it, or when, may have changed, or its route is paused only now. */
 static void daemon_asleep_go_on_sleeping(struct tenant *tenant)
 {
 	daemon_asleep_set_route(tenant, true);
@@ -441,7 +441,7 @@ static void daemon_asleep_end(struct tenant *tenant)
 {
 	daemon_asleep_become(tenant, ASLEEP_AWAKE);
 	tenant->asleep.due_ms = 0;
-	/* What wakes it from a later change on is another matter than what would have. */
+	/* It is still paused, and `wake` was taken away: if it gets another one later, nobody has asked yet. */
 	if (tenant->sandbox->state == SANDBOX_PAUSED)
 		registry_wake_forget(tenant->sandbox);
 	wake_untell(tenant->daemon->asleep->wake, tenant->sandbox->id);
@@ -449,7 +449,7 @@ static void daemon_asleep_end(struct tenant *tenant)
 		daemon_asleep_set_route(tenant, false);
 }
 
-/* Packets that were kept go to the guest, or nowhere. */
+/* The copies that were kept are sent to the guest if it is ready and has not got the packets, else dropped. */
 static void daemon_asleep_let_go(struct tenant *tenant)
 {
 	struct tenant_asleep *own = &tenant->asleep;
@@ -461,7 +461,7 @@ static void daemon_asleep_let_go(struct tenant *tenant)
 	wake_awake(tenant->daemon->asleep->wake, daemon_asleep_address(tenant), ready && own->closed);
 }
 
-/* Whether what is kept for TENANT, which does not sleep, is of no use any more, or can be taken. */
+/* Whether the copies that are kept for TENANT, which does not sleep any more, can be sent, or are of no use now. */
 static bool daemon_asleep_is_over(const struct tenant *tenant)
 {
 	switch (tenant->sandbox->state) {

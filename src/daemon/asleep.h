@@ -3,8 +3,8 @@
 #define WEFT_DAEMON_ASLEEP_H
 
 /*
- * Sandboxes that are paused and may be woken: what comes for them, whom that is told, and what was kept for them. weftd resumes nobody:
- * the manager does, by PATCH.
+ * Sandboxes that are paused and that something wakes: weftd hears packets and clients for them, asks their manager to resume them, and
+ * passes on what was kept meanwhile. It resumes none by itself; the manager does, by PATCH.
  */
 
 #include <jansson.h>
@@ -18,22 +18,23 @@ struct tenant;
 struct wake_stats;
 
 enum asleep_phase {
-	ASLEEP_AWAKE, /* it runs, or nothing wakes it. Then resting, or, at the start, asked */
-	ASLEEP_RESTING, /* shortly after the pause: nothing but a request wakes it. Then waiting or asked; awake from each of them */
-	ASLEEP_WAITING, /* for the first packet or client. Then asked */
-	ASLEEP_ASKED,   /* the manager was asked to resume it, and is asked again while packets or clients come */
+	ASLEEP_AWAKE,   /* it runs, or nothing wakes it. Then resting, or, at the start, asked */
+	ASLEEP_RESTING, /* shortly after the pause: only POST wakes it. Then waiting, asked or awake */
+	ASLEEP_WAITING, /* for the first packet or client. Then asked or awake */
+	ASLEEP_ASKED, /* the manager was asked to resume it, and is asked again while packets or clients come. Then awake */
 };
 
 /* A part of a tenant. */
 struct tenant_asleep {
 	enum asleep_phase phase; /* changed by daemon_asleep_become() alone */
-	uint64_t due_ms;   /* clock_now_ms(): the end of its rest, or when clients of endpoints count anew; 0: none */
-	uint64_t told_ms;  /* the manager was asked last */
-	unsigned attempts; /* how often, in this pause */
-	bool keeps;        /* packets for it, until it is ready again */
-	bool closed;       /* its TAP was without carrier meanwhile, so that packets did not get into it */
-	int64_t downs;     /* of its carrier, when it fell asleep */
-	bool unset;        /* its route does not know yet, for want of memory, what wakes it */
+	uint64_t
+	    due_ms; /* clock_now_ms(): the end of its rest, or when the route is to report a client again; 0: none */
+	uint64_t told_ms;  /* when the manager was asked last */
+	unsigned attempts; /* how often it was asked in this pause */
+	bool keeps;        /* copies of first packets are kept for it; they are until it is ready again */
+	bool closed;       /* its TAP lost its carrier meanwhile, so packets did not get into the TAP's queue */
+	int64_t downs;     /* how often its carrier had been lost when it fell asleep */
+	bool unset;        /* for want of memory its route has not been told yet what wakes it */
 };
 
 /* With the rooms. 0, or -1 with ERR. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The forwarder notes the time of its last byte itself. The kernel counts, so its counters are read each 10 s, or sooner where a sandbox
- * might be reported or somebody asks; where they have grown, the sandbox was in use. They are read before any silence is reported.
+ * The forwarder notes the time of its last byte itself. The kernel only counts packets, so its counters are read each 10 s, and sooner if a
+ * silence may be due for its report or somebody asks. If a counter has grown, the sandbox was in use. Counters are read before any silence is
+ * reported.
  *
- * Silence counts from the last change of the sandbox's state at the earliest: one that was resumed a moment ago is not idle. What the
- * kernel carried while no weftd ran is nothing that its first reading tells, so the silence of a former run counts from there. All of it
- * goes by the clock that nobody sets.
+ * Silence counts from the last change of the sandbox's state at the earliest, since one that was resumed a moment ago is not idle; and after
+ * a restart from the first reading, since that does not say what the kernel carried while no weftd ran. All of it goes by the clock that
+ * nobody sets.
  */
 #include "daemon/idle.h"
 
@@ -25,7 +26,7 @@
 enum {
 	IDLE_READ_MS = 10000,
 	IDLE_READ_MIN_MS = 1000,
-	IDLE_READ_SHARE = 20, /* between two readings passes at least so many times what the last one took */
+	IDLE_READ_SHARE = 20, /* the next reading waits for so many times what the last one took */
 };
 
 struct idle {
@@ -43,7 +44,7 @@ static void daemon_idle_take(struct daemon *daemon, const struct fabric_activity
 
 	if (!tenant || sandbox->state == SANDBOX_CREATING)
 		return;
-	/* Of a slot that a former run made, the kernel has counted for long. */
+	/* The first count of a slot that a former run made says nothing about now. */
 	if (!tenant->idle.known && tenant->stored) {
 		daemon_idle_note(&tenant->idle, clock_now_ms());
 	} else if (activity->packets > tenant->idle.packets) {

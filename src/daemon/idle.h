@@ -12,24 +12,27 @@ struct err;
 
 /* A part of a tenant. */
 struct tenant_idle {
-	uint64_t packets;    /* fabric_activity's, as last read */
+	uint64_t packets;     /* fabric_activity's, as last read */
 	bool known;           /* PACKETS is that of this run */
-	uint64_t active_ms;   /* the last activity that this run knows of, or change of its state; clock_now_ms(); 0: none */
-	uint64_t reported_ms; /* the same, of the silence that was reported */
+	uint64_t active_ms;   /* the last activity in this run, or change of its state; clock_now_ms(); 0: none */
+	uint64_t reported_ms; /* ACTIVE_MS at the beginning of the silence that was reported last */
 };
 
-/* Before the others. 0, or -1 with ERR. */
+/* Before the other calls. 0, or -1 with ERR. */
 int daemon_idle_start(struct daemon *daemon, struct err *err);
 void daemon_idle_stop(struct daemon *daemon);
 
-/* It was in use at AT_MS (clock_now_ms(); 0: never), or its state changed then. */
+/* Its sandbox was in use at AT_MS (clock_now_ms(); 0: never), or changed its state then. */
 static inline void daemon_idle_note(struct tenant_idle *idle, uint64_t at_ms)
 {
 	if (at_ms > idle->active_ms)
 		idle->active_ms = at_ms;
 }
 
-/* Somebody wants to know: has the kernel's counters read, unless that was done a moment ago. What they say is shown the next time. */
+/*
+ * To be called when somebody looks at sandboxes. Has the kernel's counters read, unless that is being done, or was done a moment ago. Does
+ * not wait for them: whoever looks next sees what they say.
+ */
 void daemon_idle_refresh(struct daemon *daemon);
 
 #endif

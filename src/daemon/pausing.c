@@ -3,8 +3,8 @@
  * A pause comes to the forwarder before the kernel, and a resume the other way round, so that nothing flows into a guest that stands
  * still. The record of a sandbox changes with its route.
  *
- * The fabric mends by itself what its rules lack. It is asked again all the same, because flows that were not forgotten are nothing that it
- * could find, and a call for which there was no memory is one that it never had.
+ * The fabric mends its rules by itself. It is asked again all the same, because it cannot find flows that were not forgotten, and because a
+ * call for which there was no memory never reached it.
  */
 #include "daemon/pausing.h"
 
@@ -39,6 +39,7 @@ static void daemon_pausing_note(struct tenant *tenant, const struct err *err)
 	pausing->reported = pausing->owed;
 }
 
+/* The kernel is done with the resume: the record and the route follow. */
 static void daemon_pausing_go_on(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;

@@ -3,8 +3,8 @@
 #define WEFT_DAEMON_PAUSING_H
 
 /*
- * Pausing and resuming a sandbox, on both paths: its record, its route and its slot. The kernel's part may fail, in a shortage; it says
- * nothing about the pause, is reported, and asked for again until it is done.
+ * Pausing and resuming a sandbox, on both paths: its record, its route and its slot. The kernel's part may fail in a shortage. The sandbox is
+ * paused or resumed all the same; the failure is reported, and the kernel is asked again until the part is done.
  */
 
 #include "fabric/fabric.h"
@@ -20,9 +20,9 @@ struct tenant_pausing {
 	fabric_done *done; /* of the change under way; NULL: the kernel is asked again, or nothing is under way */
 	void *context;
 	bool pauses, keeps; /* the change: whether it pauses, and of a resume whether flows are kept */
-	bool resuming;      /* a resume is under way: nobody is to be asked for it any more */
+	bool resuming;      /* a resume is under way: the manager is not asked for one any more */
 	bool owed;          /* the kernel's part of the last change is not done yet */
-	bool reported;      /* the same, and that it is done is to be reported */
+	bool reported;      /* that it is owed was reported, and its end is to be reported, too */
 };
 
 /*
