@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which slots are in use, by a counter of their namespaces' rules. To read one takes a socket in its namespace, so first the counters of
- * the host's links are read, all at once. Only where a link carried something since is its slot's counter read. A job reads a few, and
- * the next is posted when they are there, as in collect.c. What finds no memory or descriptor is read the next time.
+ * the host's links are read, all at once. A slot's counter is read only if its link has carried something since the last reading. A job
+ * reads a few counters, and its end posts the next job, as in collect.c. A slot for which there is no memory or descriptor is read the next
+ * time.
  */
 #include "base/container_of.h"
 #include "base/log.h"

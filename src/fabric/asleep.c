@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pausing and resuming a live slot, on the claimer. The slot's plan says from the call on how it is to be, so whatever fails here is found
- * by the patrol as any other difference, and put right.
+ * Pausing and resuming a live slot, on the claimer. From the call on, the slot's plan says how it is to be. So the patrol finds whatever
+ * fails here like any other difference, and puts it right.
  *
- * A resume without flows brings the rules that refuse the rest of them before it forgets them; in between, the resets of the host's own
- * clients still find their way to the guest.
+ * A resume that keeps no flows first installs the rules that refuse their later packets, then ends the host's own clients, and forgets the
+ * flows last, so that the resets of those clients still get to the guest.
  */
 #include "base/clock.h"
 #include "base/container_of.h"
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A change between awake and asleep. */
+/* One pause or resume. */
 struct turn {
 	struct job job;
 	struct fabric *fabric;
@@ -49,7 +49,7 @@ static int fabric_turn_forget_flows(const struct turn *turn, struct err *err)
 {
 	const struct fabric_plan *plan = turn->plan->plan;
 	uint32_t host_ip = config_host_ip(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot);
-	/* Who is only connecting may be who woke the sandbox. */
+	/* A client that is only connecting may be the one that woke the sandbox. */
 	const struct kern_sock_filter clients = { .dest_ips = &host_ip, .dest_count = 1, .connected_only = true };
 
 	if (kern_sock_kill_to(&clients, NULL, err) < 0 || kern_conntrack_flush(turn->netns_fd, err) < 0)
@@ -96,7 +96,7 @@ static void fabric_turn_finish(struct job *job)
 	free(turn);
 }
 
-/* The slot is to be like PLAN from now on. Returns the job that does it; NULL with ERR. */
+/* SLOT is to be like PLAN from now on. Returns what the job needs that does it; NULL with ERR. */
 static struct turn *fabric_turn_new(struct slot *slot, const struct fabric_plan *plan, struct err *err)
 {
 	struct turn *turn = calloc(1, sizeof(*turn));

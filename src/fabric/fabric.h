@@ -220,18 +220,18 @@ void fabric_destroy(struct fabric *fabric, unsigned slot, const struct config_la
 void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
 /*
- * The sandbox was paused; PLAN is the slot's present one otherwise. While it sleeps, its namespace answers for the guest in the TCP flows
- * that are there now (ICMP host unreachable), so that their senders go on trying and do not back off; what begins a flow passes to the
- * TAP as always, and where it is one of PLAN's `wake`, the host reports it to netlink group FABRIC_WAKE_GROUP. PLAN's `paused` and `strict`
- * are not looked at. From the call on the slot is to be so: what fails, as DONE says, is put right later, as all that differs is.
+ * The sandbox was paused; PLAN is the slot's present one otherwise, and its `paused` and `strict` are ignored. Until the resume the slot's
+ * namespace answers the TCP flows that are there now with ICMP host unreachable, so that their senders keep trying and do not back off. A
+ * packet that begins a flow passes to the TAP as always; if PLAN's `wake` has its port, the host also reports it to netlink group
+ * FABRIC_WAKE_GROUP. The slot is to be so from the call on: if DONE reports a failure, the patrol puts right what differs.
  */
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
 /*
- * The sandbox was resumed: ends what fabric_pause() did. KEEP: its flows go on. Else they are forgotten, clients of the host itself lose
- * their sockets, and the slot is strict until it is paused again: TCP amid a flow that is not known is answered with a reset, from
- * whichever side it comes. PLAN's `paused` and `strict` are not looked at. What fails is put right later, but for flows that could not be
- * forgotten, for which it is asked again.
+ * The sandbox was resumed: ends what fabric_pause() did; PLAN's `paused` and `strict` are ignored. KEEP: its flows go on. Else they are
+ * forgotten, connected sockets of the host's own clients are ended, and the slot is strict until it is paused again: a TCP segment from the
+ * middle of an unknown flow is answered with a reset, from whichever side it comes. If DONE reports a failure, the patrol puts right what
+ * differs. It cannot find flows that were not forgotten, so the caller has to call this again.
  */
 void fabric_resume(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done, void *context);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sets of what wakes sandboxes change with each pause and resume, an element at a time, by the claimer's jobs. The plans are gathered
- * when the visit is posted, and jobs of the claimer keep their order, so what a pause that is asked for later puts there is not missed here.
- * A slot that is released meanwhile is the builder's: what this may have put back after that took it away, the next review takes away.
+ * Each pause and resume changes the sets of what wakes sandboxes by a few elements, in a job of the claimer. The plans are gathered when the
+ * visit is posted, and the claimer runs its jobs in order. So a pause that is asked for later adds its elements after the review, which
+ * cannot take them for a stranger's. A slot that is released meanwhile is the builder's: if the review puts its elements back after the
+ * builder removed them, the next review removes them.
  */
 #include "fabric/wake_review.h"
 

@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_WAKE_REVIEW_H
 #define WEFT_FABRIC_WAKE_REVIEW_H
 
-/* A comparison of the host's sets of what wakes sandboxes with the plans of all slots that sleep: a part of the patrol's visit. */
+/* Compares the host's sets of what wakes sandboxes with the plans of all slots that sleep, as a part of the patrol's visit. */
 
 #include "base/vec.h"
 #include "fabric/slot/plan.h"
@@ -15,9 +15,9 @@ struct err;
 struct fabric;
 
 struct wake_review {
-	bool wanted;         /* it can be done */
-	bool unsure;         /* elements may be missing without anybody's doing */
-	bool repaired;       /* some were missing that were there before */
+	bool wanted;         /* it can be done: all slots are known, and there was memory */
+	bool unsure;         /* weftd itself may have left elements out, so that no other program is to blame */
+	bool repaired;       /* another program had removed some */
 	uint32_t generation; /* of the host's ruleset when the sets were found right; 0: never */
 	struct plan_list {
 		VEC_OF(struct plan_share *);

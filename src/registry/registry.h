@@ -93,7 +93,7 @@ struct sandbox_key {
 	const char *text;
 };
 
-/* Who woke a sandbox, in words of programs, with its end. */
+/* The text that says who wanted a sandbox, with its end. */
 enum { SANDBOX_WAKE_BY_SIZE = 64 };
 
 /* A UUID as text, with its end. */
@@ -117,7 +117,7 @@ struct sandbox {
 	int64_t registered_ms;    /* wall clock */
 	int64_t last_activity_ms; /* wall clock; 0: none yet */
 	int64_t wake_asked_ms;    /* wall clock: its manager was asked to resume it; 0: not since it was paused */
-	char wake_by[SANDBOX_WAKE_BY_SIZE]; /* what asked first: "8080/tcp from 192.0.2.7", "api"; "" with 0 */
+	char wake_by[SANDBOX_WAKE_BY_SIZE]; /* who wanted it first: "8080/tcp from 192.0.2.7", "api"; "" with 0 */
 	unsigned mtu;                       /* of its TAP */
 	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
 	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
@@ -150,8 +150,8 @@ static inline const char *registry_sandbox_name(const struct sandbox *sandbox)
 const char *registry_sandbox_host_label(const struct sandbox *sandbox);
 
 /*
- * The guest's ports that wake SANDBOX, none twice, into OUT, which has ROOM: those listed, or those published now. Returns their
- * number, which may be above ROOM. 0 where none does, and where every port does: see WAKE_ANY.
+ * Writes the guest's ports that wake SANDBOX, none twice, into OUT, which has ROOM: those listed, or those published now. Returns their
+ * number, which may be above ROOM. 0 if none does, and also if every port does (WAKE_ANY).
  */
 size_t registry_wake_ports(const struct sandbox *sandbox, struct wake_port *out, size_t room);
 
@@ -164,16 +164,16 @@ bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t
 /* Whether SANDBOX can be woken now. 0, or -1 with PROBLEM: CONFLICT, it is not paused, or has no `wake`. */
 int registry_wake_check(const struct sandbox *sandbox, struct problem *problem);
 
-/* The manager was asked at NOW_MS of the wall clock to resume it, because of BY; the first of each pause counts. */
+/* The manager was asked at NOW_MS of the wall clock to resume SANDBOX, because of BY. Only the first call in a pause is noted. */
 void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by);
 
-/* A pause begins, or is over: nobody has asked. */
+/* A pause of SANDBOX begins, or is over: its manager has not been asked. */
 void registry_wake_forget(struct sandbox *sandbox);
 
 /* How long it has had no traffic at NOW_MS of the wall clock: since its last, or since it was registered. */
 int64_t registry_sandbox_idle_ms(const struct sandbox *sandbox, int64_t now_ms);
 
-/* Whether it is paused, and something would wake it: "asleep"; and whether its manager was asked to resume it meanwhile. */
+/* Whether SANDBOX is paused and something wakes it; and whether, besides, its manager was asked to resume it. */
 bool registry_sandbox_is_asleep(const struct sandbox *sandbox);
 bool registry_sandbox_is_asked(const struct sandbox *sandbox);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What wakes a sandbox, and for how long nothing has. Of the published ports these are the guest's, each once, by whatever addresses clients come.
+ * What wakes a sandbox, and for how long it has been idle. With "published" the ports that wake it are those of the guest, each once,
+ * whatever the addresses are that lead to them.
  */
 #include "registry/problem.h"
 #include "registry/registry.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Packets that wake a sandbox. The last chain that they pass on the host, where those of its own clients and those of others are one and
- * all have the sandbox's own address, hands the first of each flow to NFLOG. It goes on all the same: a guest that is only frozen finds
- * it in the TAP's queue.
+ * Packets that wake a sandbox. The last chain that they pass on the host hands the first of each flow to NFLOG. There, packets of the host's
+ * own clients and of others take the same way, and all have the sandbox's own address. A packet goes on all the same: a guest that is only
+ * frozen finds it in the TAP's queue.
  *
- * What a flow begins with is seen before any set is asked, so the packets of flows that go on cost a few comparisons, whoever sleeps. The
- * sets are sets without intervals, since to delete from one of those takes the kernel up to 20 ms where there are thousands of elements.
- * What is lost to the limits, or to a listener that cannot follow, is a hint; the client sends again.
+ * Whether a packet begins a flow is tested before any set is looked up, so packets of flows that go on cost a few comparisons, whoever
+ * sleeps. The sets have no intervals, because with thousands of elements the kernel takes up to 20 ms to delete from a set that has. A packet
+ * that is lost to the limits, or to a listener that cannot follow, is only a hint; the client sends again.
  */
 #include "base/cleanup.h"
 #include "base/err.h"

@@ -56,8 +56,8 @@ int rules_host_publish(const struct config_layout *layout, unsigned slot, const 
 		       struct err *err);
 
 /*
- * Makes what wakes SLOT on the host WAKE, where it was FORMER; NULL: nothing does. Others' elements are left alone. If the sets do not have
- * FORMER, whatever they have of the slot is replaced.
+ * Has WAKE wake SLOT in the place of FORMER; NULL: nothing does. Changes the elements of this slot alone. If the sets do not have FORMER's,
+ * all that they have of the slot is replaced.
  */
 int rules_host_wake(const struct config_layout *layout, unsigned slot, const struct fabric_wake *former,
 		    const struct fabric_wake *wake, struct err *err);
@@ -66,8 +66,7 @@ int rules_host_wake(const struct config_layout *layout, unsigned slot, const str
 int rules_host_wake_forget(const struct config_layout *layout, unsigned slot, struct err *err);
 
 /*
- * Makes the sets of all that sleep exactly what PLANS say, each of which is paused and has a `wake`. *LOST: so many elements had been
- * missing.
+ * Makes the sets exactly what PLANS say, which are those of all slots that sleep and have a `wake`. *LOST: how many elements were missing.
  */
 int rules_host_wake_review(const struct config *config, const struct fabric_plan *const *plans, size_t count,
 			   size_t *lost, struct err *err);
@@ -103,7 +102,7 @@ int rules_slot_policy_check(const struct egress *egress, struct err *err);
 int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		      const struct fabric_plan *former, struct err *err);
 
-/* Makes the slot as PLAN has it, paused, strict or neither, in one batch; nothing else of it changes. 0, or -1 with ERR. */
+/* Makes the slot paused, strict or neither, as PLAN is, in one batch; changes nothing else of it. 0, or -1 with ERR. */
 int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
 /* Reads how many packets showed the sandbox in use since its tables were made. 0, or -1 with ERR. */

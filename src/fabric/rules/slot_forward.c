@@ -2,16 +2,16 @@
 /*
  * What passes through a slot's namespace: chain forward of its table, and the count of packets that show the sandbox in use.
  *
- * While a sandbox sleeps, packets of the flows that its guest had when it was paused are answered for it with ICMP host unreachable. To TCP
- * that is no end of the connection: of its retransmissions, one that is answered so does not make the pause before the next longer (RFC
- * 6069), so the sender goes on trying each second or two, and has its answer that soon after the resume. A flow that begins while the
- * sandbox sleeps is not answered so: its guest may be resumed already while the rules are still these, and a client that connects would
- * take an error for the end. Such a flow gets a mark of conntrack, another one in each sleep, so that in the next it is one of the former.
- * (To mark those that are there would take a walk through the table of all flows of the machine.)
+ * While a sandbox is paused, TCP of the flows that its guest had before is answered with ICMP host unreachable. That does not end the
+ * connection. A retransmission that is answered so does not lengthen the sender's wait for the next one (RFC 6069). So the sender tries each
+ * second or two, and gets through that soon after the resume. A flow that begins during the pause is not answered so: the guest may run
+ * again before these rules are gone, and a client that connects would take the error for the end. Such a flow gets a conntrack mark, with
+ * the number of this sleep, so that in the next sleep it counts among the former ones. (To mark those that are there instead would take a
+ * walk through the table of all flows of the machine.)
  *
- * A slot is strict when the flows of its guest were forgotten. Conntrack alone would take the next packet of each for the first of a new
- * flow, and the connection would go on. Nobody can reset it ahead of that, since nobody knows its sequence numbers. So who sends on it next
- * gets the reset, with the numbers of the segment that it sent, be it client or guest. A FIN begins no flow, as conntrack sees it, and is
+ * A slot is strict after a resume that forgot its guest's flows. Conntrack alone would take the next packet of such a flow for the first of
+ * a new one, and the connection would go on. Nobody can reset it before that packet comes, because nobody knows its sequence numbers. So
+ * whichever end sends next, client or guest, gets a reset with the numbers of its own segment. To conntrack a FIN begins no flow, and is
  * invalid.
  */
 #include "fabric/rules/slot_rules.h"
@@ -35,7 +35,7 @@
 enum {
 	/* Answers a second for a guest that sleeps. What comes beyond that is dropped. */
 	ANSWERS = 1000,
-	/* A TCP segment with so many bytes has payload, or acknowledges selectively, as only the receiver of payload does. */
+	/* A longer TCP segment has payload, or acknowledges selectively, as only a receiver of payload does. In bytes, with the IP header. */
 	BARE_SEGMENT = 60,
 	NTP_PORT = 123,
 };
@@ -51,7 +51,7 @@ static void rules_forward_match_held(struct nft_batch *batch, uint32_t sleep)
 
 static void rules_forward_add_state(struct nft_batch *batch, const struct fabric_plan *plan)
 {
-	/* A flow that never was marked has 0. */
+	/* 0 will not do: it is the mark of a flow that was never marked. */
 	const uint32_t sleep = plan->sleep ? plan->sleep : 1;
 
 	if (plan->paused) {
@@ -85,8 +85,8 @@ static void rules_forward_fill(struct nft_batch *batch, const struct config *con
 }
 
 /*
- * Counts what was let through, as a chain behind the other one. A guest asks for names and for the time without anybody's doing, so that
- * is left out, with the answers. A segment with the few bytes of a keystroke is no longer than a bare one may be, and pushes them.
+ * Counts what was let through, in a chain behind the other one. A guest asks for names and for the time without anybody's doing, so that and
+ * the answers are left out. A keystroke's segment is no longer than a bare one may be, and is told by its flag PSH.
  */
 static void rules_forward_add_activity(struct nft_batch *batch, uint32_t guest)
 {

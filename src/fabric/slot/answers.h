@@ -9,8 +9,8 @@
 struct err;
 
 /*
- * ALL: the kernel limits no `destination unreachable`, for the flows of a guest that sleeps are answered so, up to a limit of the slot's
- * own rules; the kernel's own is one a second to an address. Else it limits them as in any new namespace. 0, or -1 with ERR.
+ * ALL: the kernel does not limit `destination unreachable`, by which the slot's rules answer for a guest that sleeps, within a limit of their
+ * own; the kernel's would be one a second to an address. Else it limits them as in any new namespace. 0, or -1 with ERR.
  */
 int slot_answers_set(int netns_fd, bool all, struct err *err);
 
