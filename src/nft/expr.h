@@ -71,6 +71,7 @@ void match_tcp_syn(struct nft_batch *batch);                     /* SYN without 
 void match_tcp_first(struct nft_batch *batch,
 		     enum nft_sense sense); /* a first segment: of FIN, SYN, RST and ACK it has SYN */
 void match_tcp_fin(struct nft_batch *batch);
+void match_tcp_amid(struct nft_batch *batch);                  /* neither SYN nor RST */
 void match_tcp_push(struct nft_batch *batch);                  /* PSH: the end of what was written */
 void match_tcp_in_flow(struct nft_batch *batch);               /* no first segment: not SYN without ACK */
 void match_icmp_type(struct nft_batch *batch, uint8_t type);   /* RFC 792 */

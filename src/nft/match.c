@@ -413,6 +413,11 @@ void match_tcp_fin(struct nft_batch *batch)
 	match_tcp_flags(batch, NFT_IS, TCP_FIN, TCP_FIN);
 }
 
+void match_tcp_amid(struct nft_batch *batch)
+{
+	match_tcp_flags(batch, NFT_IS, 0, TCP_SYN | TCP_RST);
+}
+
 void match_tcp_push(struct nft_batch *batch)
 {
 	match_tcp_flags(batch, NFT_IS, TCP_PSH, TCP_PSH);

@@ -40,13 +40,16 @@ enum {
 	NTP_PORT = 123,
 };
 
-/* In a rule: matches what clients send on connections that a guest had when it was paused. */
+/*
+ * In a rule: matches what clients send on connections that a guest had when it was paused. A SYN among it is of a client that has forgotten
+ * the former connection and wants another, to whom the answer would be the end. A reset is sent once, and nobody waits for its answer.
+ */
 static void rules_forward_match_held(struct nft_batch *batch, uint32_t sleep)
 {
 	match_iifname(batch, RULES_UPWARDS);
 	match_ct_mark(batch, NFT_IS_NOT, sleep);
 	match_ct_state(batch, NFT_CT_STATE_ESTABLISHED);
-	match_l4proto(batch, NFT_IS, IPPROTO_TCP);
+	match_tcp_amid(batch);
 }
 
 static void rules_forward_add_state(struct nft_batch *batch, const struct fabric_plan *plan)

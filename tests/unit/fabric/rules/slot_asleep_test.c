@@ -121,6 +121,31 @@ START_TEST(a_first_segment_that_the_guest_has_not_answered_yet_is_no_kept_flow)
 }
 END_TEST
 
+/* Its host may have crashed since, and be up again: conntrack takes the SYN for one of the former connection. */
+START_TEST(who_connects_anew_from_the_port_of_a_kept_flow_is_not_refused)
+{
+	struct packet kept = connect_to_guest(40001), syn = from_host(IPPROTO_TCP, host_ip, PORT);
+
+	syn.source_port = 40001;
+	syn.sequence = kept.sequence + 1000000;
+	fall_asleep();
+	passes_in(&syn);
+	ck_assert(lab_receives_nothing(lab.host));
+}
+END_TEST
+
+START_TEST(the_reset_of_a_kept_flow_reaches_the_tap)
+{
+	struct packet kept = connect_to_guest(40001), last = kept;
+
+	last.tcp_flags = TH_RST | TH_ACK;
+	last.payload = 0;
+	fall_asleep();
+	passes_in(&last);
+	ck_assert(lab_receives_nothing(lab.host));
+}
+END_TEST
+
 START_TEST(the_guest_itself_is_judged_as_ever)
 {
 	struct packet kept = connect_to_guest(40001), answer = reply_to(&kept, TH_ACK);
@@ -256,6 +281,38 @@ START_TEST(new_connections_of_a_strict_slot_live_on)
 }
 END_TEST
 
+/* With payload and ECN; from both ends at once; and from the port of a connection that has just ended. */
+START_TEST(all_ways_to_begin_a_connection_pass_a_strict_slot)
+{
+	struct packet syn = from_host(IPPROTO_TCP, host_ip, PORT);
+
+	turn_to(&strict);
+	syn.tcp_flags = TH_SYN | 0xc0;
+	syn.payload = 10;
+	struct packet in = passes_in(&syn), answer = reply_to(&in, TH_SYN | TH_ACK);
+	passes_out(&answer);
+
+	struct packet opening = from_guest(IPPROTO_TCP, ELSEWHERE, 443);
+	struct packet out = passes_out(&opening), crossing = reply_to(&out, TH_SYN);
+	passes_in(&crossing);
+
+	struct packet client = connect_to_guest(40001), ending = client;
+	ending.payload = 0;
+	ending.tcp_flags = TH_FIN | TH_ACK;
+	in = passes_in(&ending);
+	answer = reply_to(&in, TH_FIN | TH_ACK);
+	answer.sequence = 501;
+	answer.acknowledged = in.sequence + 1;
+	passes_out(&answer);
+	ending.tcp_flags = TH_ACK;
+	ending.sequence++;
+	ending.acknowledged = 502;
+	passes_in(&ending);
+	client = connect_to_guest(40001);
+	passes_in(&client);
+}
+END_TEST
+
 START_TEST(the_next_sleep_ends_it)
 {
 	turn_to(&strict);
@@ -387,6 +444,8 @@ int main(void)
 	tcase_add_test(sleeping, a_kept_flow_is_answered_for_the_guest_until_it_wakes);
 	tcase_add_test(sleeping, what_begins_while_it_sleeps_reaches_the_tap_and_no_error_answers_it);
 	tcase_add_test(sleeping, a_first_segment_that_the_guest_has_not_answered_yet_is_no_kept_flow);
+	tcase_add_test(sleeping, who_connects_anew_from_the_port_of_a_kept_flow_is_not_refused);
+	tcase_add_test(sleeping, the_reset_of_a_kept_flow_reaches_the_tap);
 	tcase_add_test(sleeping, the_guest_itself_is_judged_as_ever);
 	tcase_add_test(sleeping, more_than_a_sender_needs_is_not_answered_but_does_not_reach_the_guest_either);
 	tcase_add_test(sleeping, the_tables_of_one_that_sleeps_are_compared_repaired_and_listed);
@@ -395,6 +454,7 @@ int main(void)
 	tcase_add_test(forgotten, so_has_a_connection_that_the_guest_opened);
 	tcase_add_test(forgotten, a_last_segment_is_answered_by_a_reset_and_a_reset_by_nothing);
 	tcase_add_test(forgotten, new_connections_of_a_strict_slot_live_on);
+	tcase_add_test(forgotten, all_ways_to_begin_a_connection_pass_a_strict_slot);
 	tcase_add_test(forgotten, the_next_sleep_ends_it);
 	tcase_add_test(use, payload_both_ways_is_use_and_what_keeps_a_connection_is_none);
 	tcase_add_test(use, datagrams_are_use_but_not_names_and_time_that_the_guest_asks_for);
