@@ -150,11 +150,14 @@ static void fabric_turn(struct fabric *fabric, const struct fabric_plan *plan, b
 
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context)
 {
+	const struct slot *slot = fabric_slot_find(fabric, plan->slot);
+	const struct fabric_plan *former = slot && slot->plan ? slot->plan->plan : NULL;
 	struct fabric_plan paused = *plan;
 
 	paused.paused = true;
 	paused.strict = false;
-	paused.sleep = (uint32_t)clock_now_ms() | 1;
+	/* A pause that is asked for again is the same one: what began since is none of the former flows. */
+	paused.sleep = former && former->paused && former->sleep ? former->sleep : (uint32_t)clock_now_ms() | 1;
 	fabric_turn(fabric, &paused, true, done, context);
 }
 

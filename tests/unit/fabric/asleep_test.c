@@ -143,6 +143,26 @@ START_TEST(a_pause_turns_the_slot_and_a_resume_turns_it_back)
 }
 END_TEST
 
+/* Else what began since would be taken for one of the flows that the guest had. */
+START_TEST(a_pause_that_is_asked_for_again_is_the_same_one)
+{
+	char *first, *again, *next;
+
+	pause_with(&listed);
+	first = fixture_shell("ip netns exec ns-1 nft list chain inet weft forward");
+	pause_with(&listed);
+	again = fixture_shell("ip netns exec ns-1 nft list chain inet weft forward");
+	ck_assert_str_eq(first, again);
+	resume(true);
+	pause_with(&listed);
+	next = fixture_shell("ip netns exec ns-1 nft list chain inet weft forward");
+	ck_assert_str_ne(first, next);
+	free(first);
+	free(again);
+	free(next);
+}
+END_TEST
+
 START_TEST(without_wake_it_is_turned_and_nothing_wakes_it)
 {
 	pause_with(NULL);
@@ -465,6 +485,7 @@ int main(void)
 	TCase *used_again = add_case(suite, "used again", setup_pool);
 
 	tcase_add_test(turns, a_pause_turns_the_slot_and_a_resume_turns_it_back);
+	tcase_add_test(turns, a_pause_that_is_asked_for_again_is_the_same_one);
 	tcase_add_test(turns, without_wake_it_is_turned_and_nothing_wakes_it);
 	tcase_add_test(turns, a_resume_without_flows_forgets_them_and_makes_it_strict);
 	tcase_add_test(turns, what_wakes_it_changes_while_it_sleeps);
