@@ -33,6 +33,7 @@ struct tenant_asleep {
 	unsigned attempts; /* how often it was asked in this pause */
 	bool keeps;        /* copies of first packets are kept for it; they are until it is ready again */
 	bool closed;       /* its TAP lost its carrier meanwhile, so packets did not get into the TAP's queue */
+	bool open;         /* with KEEPS: the packets' keeper takes its TAP for open */
 	int64_t downs;     /* how often its carrier had been lost when it fell asleep */
 	bool unset;        /* for want of memory its route has not been told yet what wakes it */
 };
@@ -44,8 +45,8 @@ void daemon_asleep_stop(struct daemon *daemon);
 /* To be called after each change of TENANT's state, or of what wakes it. */
 void daemon_asleep_follow(struct tenant *tenant);
 
-/* To be called when its TAP lost its carrier. */
-void daemon_asleep_note_loss(struct tenant *tenant);
+/* To be called when its TAP got a carrier, or lost it. */
+void daemon_asleep_note_carrier(struct tenant *tenant);
 
 /* To be called when the configuration was loaded anew. */
 void daemon_asleep_reload(struct daemon *daemon);

@@ -42,12 +42,11 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 	sandbox->carrier = up;
 	sandbox->carrier_downs = downs;
 	sandbox->was_attached |= up;
-	if (!up)
-		daemon_asleep_note_loss(tenant);
 	sandbox->guest_answers = false;
 	fwd_route_set_ready(tenant->route, false);
 	fwd_route_set_carrier_downs(tenant->route, downs);
 	fwd_route_set_up(tenant->route, up);
+	daemon_asleep_note_carrier(tenant);
 	enum sandbox_state before = sandbox->state;
 	daemon_tenant_settle(tenant, "carrier");
 	/* Else the line of the new state is enough. */

@@ -21,6 +21,7 @@ struct wake_sleeper {
 	uint32_t host_ip;
 	struct wake_copies copies;
 	unsigned count;
+	bool open; /* its TAP */
 };
 
 struct wake_kept {
@@ -69,11 +70,25 @@ int wake_kept_open(struct wake_kept *kept, uint32_t host_ip)
 	return 0;
 }
 
+void wake_kept_note_tap(struct wake_kept *kept, uint32_t host_ip, bool open)
+{
+	struct wake_sleeper *sleeper = wake_kept_find(kept, host_ip);
+	struct wake_copy *copy;
+
+	if (!sleeper)
+		return;
+	sleeper->open = open;
+	TAILQ_FOREACH(copy, &sleeper->copies, of_sleeper)
+	copy->reached &= open;
+}
+
 /* ---- Copies ---- */
 
 static void wake_kept_insert(struct wake_kept *kept, struct wake_sleeper *sleeper, struct wake_copy *copy)
 {
 	copy->sleeper = sleeper;
+	/* A SYN does no harm twice. */
+	copy->reached = sleeper->open && copy->packet.proto == PROTO_UDP;
 	TAILQ_INSERT_TAIL(&kept->by_age, copy, by_age);
 	TAILQ_INSERT_TAIL(&sleeper->copies, copy, of_sleeper);
 	kept->count++;

@@ -22,6 +22,7 @@ struct wake_copy {
 	struct wake_sleeper *sleeper;
 	uint64_t kept_ms;
 	struct wake_packet packet;
+	bool reached;     /* a datagram that got into the TAP's queue, and stays there: it is not to be sent again */
 	bool asked_known; /* the next two are: the store's user writes all three */
 	uint32_t asked_ip;
 	uint16_t asked_port;
@@ -36,6 +37,9 @@ void wake_kept_free(struct wake_kept *kept);
 
 /* From now on copies of packets to HOST_IP are kept. 0, or -1: no memory. */
 int wake_kept_open(struct wake_kept *kept, uint32_t host_ip);
+
+/* The TAP of HOST_IP is OPEN from now on, or closed, as it is at first; what it had in its queue is lost then. Harmless for others. */
+void wake_kept_note_tap(struct wake_kept *kept, uint32_t host_ip, bool open);
 
 /*
  * Keeps PACKET, which is sendable, with its BYTES. A repetition of a SYN takes the place of the former one, so that it stays for as long

@@ -182,12 +182,22 @@ void wake_sleep(struct wake *wake, uint32_t host_ip)
 		wake_open_log(wake);
 }
 
+void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
+{
+	/* Of the two, a datagram twice is better than none. */
+	if (open && wake->readable)
+		wake_on_readable(kern_packet_log_fd(&wake->log), EV_READ, wake);
+	wake_kept_note_tap(wake->kept, host_ip, open);
+}
+
 static void wake_send(void *context, struct wake_copy *copy)
 {
 	struct wake *wake = context;
 	char text[IPV4_TEXT_SIZE];
 	struct err err;
 
+	if (copy->reached)
+		return;
 	if (wake_replay_send(&wake->raw_fd, copy, &err) == 0) {
 		wake->stats.sent_again++;
 		return;

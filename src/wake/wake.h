@@ -78,6 +78,12 @@ void wake_free(struct wake *wake);
 void wake_sleep(struct wake *wake, uint32_t host_ip);
 
 /*
+ * The TAP of HOST_IP, which is asleep, is OPEN from now on, or closed, as it is taken for at first. A datagram that comes while it is open
+ * gets to the guest, and is not sent again unless it is closed once more. What was logged before is heard first.
+ */
+void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open);
+
+/*
  * HOST_IP is asleep no more, or gone. With SEND_AGAIN its copies are sent to what their clients had asked for, which is right if its TAP was
  * closed meanwhile; otherwise they are dropped. To be called when the kernel's sets have the address no more. Harmless if it was not asleep.
  */

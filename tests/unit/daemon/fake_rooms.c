@@ -426,6 +426,15 @@ void wake_sleep(struct wake *wake, uint32_t host_ip)
 	rooms.keeps = true;
 }
 
+void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
+{
+	(void)wake;
+	(void)host_ip;
+	ck_assert(rooms.keeps);
+	rooms.tap_open = open;
+	rooms.tap_notes++;
+}
+
 void wake_awake(struct wake *wake, uint32_t host_ip, bool send_again)
 {
 	(void)wake;

@@ -185,6 +185,27 @@ START_TEST(sleeping_twice_keeps_what_is_kept)
 }
 END_TEST
 
+/* What the TAP's queue has the guest gets from there, unless the TAP is closed before. */
+START_TEST(it_is_known_which_datagrams_got_into_the_tap)
+{
+	const struct wake_copy *lost = add(HOST, PROTO_UDP, 1, 'a', NOW), *syn;
+
+	ck_assert(!lost->reached);
+	wake_kept_note_tap(kept, HOST + 1, true);
+	ck_assert(!add(HOST, PROTO_UDP, 2, 'a', NOW)->reached);
+	wake_kept_note_tap(kept, HOST, true);
+	const struct wake_copy *got = add(HOST, PROTO_UDP, 3, 'a', NOW);
+	syn = add(HOST, PROTO_TCP, 3, 'a', NOW);
+	ck_assert(got->reached);
+	ck_assert(!syn->reached);
+	ck_assert(!lost->reached);
+	wake_kept_note_tap(kept, HOST, false);
+	ck_assert(!got->reached);
+	wake_kept_note_tap(kept, HOST, true);
+	ck_assert(!got->reached);
+}
+END_TEST
+
 START_TEST(copies_can_be_dropped_unsent)
 {
 	add(HOST, PROTO_TCP, 1, 'a', NOW);
@@ -208,6 +229,7 @@ int main(void)
 	tcase_add_test(keeping, a_flood_to_one_address_leaves_the_first_who_came);
 	tcase_add_test(keeping, a_flood_to_all_has_an_end);
 	tcase_add_test(keeping, sleeping_twice_keeps_what_is_kept);
+	tcase_add_test(keeping, it_is_known_which_datagrams_got_into_the_tap);
 	tcase_add_test(keeping, copies_can_be_dropped_unsent);
 	suite_add_tcase(suite, keeping);
 	return run_suite(suite);

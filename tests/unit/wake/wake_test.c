@@ -77,6 +77,27 @@ START_TEST(a_copy_need_not_be_sent_again)
 }
 END_TEST
 
+/* One that was logged before the TAP was opened is, even if it is read only now. */
+START_TEST(what_comes_to_an_open_tap_is_not_sent_again)
+{
+	struct packet early = wake_lab_packet(IPPROTO_UDP, GUEST, 8080), late = early, got;
+
+	late.source_port++;
+	lab_sends(lab.client, &early);
+	wake_lab_arrives(IPPROTO_UDP);
+	wake_note_tap(lab.wake, GUEST, true);
+	ck_assert_uint_eq(wake_lab_stats().kept, 1);
+	lab_sends(lab.client, &late);
+	run_until(lab.heard == 2);
+	ck_assert(lab_receives(lab.guest, &got));
+	ck_assert_uint_eq(wake_lab_stats().kept, 2);
+	wake_lab_wakes_up(true);
+	wake_lab_arrives(IPPROTO_UDP);
+	ck_assert(lab_receives_nothing(lab.guest));
+	ck_assert_uint_eq(wake_lab_stats().sent_again, 1);
+}
+END_TEST
+
 START_TEST(what_its_client_had_asked_for_outlives_the_flow)
 {
 	struct packet packet = wake_lab_packet(IPPROTO_UDP, HOST, 18080);
@@ -247,6 +268,7 @@ int main(void)
 	tcase_add_loop_test(packets, a_first_packet_is_heard, 0, 2);
 	tcase_add_loop_test(packets, a_copy_is_sent_again_as_the_flows_own_packet, 0, 4);
 	tcase_add_test(packets, a_copy_need_not_be_sent_again);
+	tcase_add_test(packets, what_comes_to_an_open_tap_is_not_sent_again);
 	tcase_add_test(packets, what_its_client_had_asked_for_outlives_the_flow);
 	tcase_add_test(packets, a_packet_longer_than_its_copy_is_heard_and_not_sent_again);
 	tcase_add_test(packets, the_longest_copy_is_sent_again);
