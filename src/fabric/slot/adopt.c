@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "fabric/slot/answers.h"
 #include "fabric/slot/destroy.h"
 #include "kernel/holders.h"
 #include "kernel/link.h"
@@ -432,6 +433,10 @@ int slot_adopt_links(struct slot_work *work, struct err *err)
 
 int slot_adopt_rules(struct slot_work *work, struct err *err)
 {
+	struct err ignored;
+
+	/* A run that was killed amid a pause may have left it the other way. It is no reason not to take the slot over. */
+	(void)slot_answers_set(work->netns_fd, work->plan->paused, &ignored);
 	if (slot_build_rules(work, err) == 0 && slot_build_publish(work, err) == 0)
 		return 0;
 	slot_adopt_close_namespace(work);

@@ -332,7 +332,24 @@ START_TEST(one_whose_pause_was_not_stored_is_woken_by_nothing)
 	adopt(&plan);
 	fabric_open(host.fabric);
 	ck_assert(!inside_says("host-unreachable"));
+	ck_assert(!answers_all());
 	fixture_await_that(is_unwakeable, NULL, "empty sets");
+}
+END_TEST
+
+START_TEST(one_whose_resume_was_not_stored_sleeps_on)
+{
+	struct fabric_plan plan = plan_with(&listed);
+
+	pause_with(&listed);
+	resume(true);
+	restart();
+	plan.paused = true;
+	adopt(&plan);
+	fabric_open(host.fabric);
+	ck_assert(inside_says("host-unreachable"));
+	ck_assert(answers_all());
+	fixture_await_that(is_wakeable, NULL, "what wakes it");
 }
 END_TEST
 
@@ -495,6 +512,7 @@ int main(void)
 	tcase_add_test(rest, one_that_sleeps_is_taken_over_untouched);
 	tcase_add_test(rest, so_is_a_strict_one);
 	tcase_add_test(rest, one_whose_pause_was_not_stored_is_woken_by_nothing);
+	tcase_add_test(rest, one_whose_resume_was_not_stored_sleeps_on);
 	tcase_add_test(rest, one_taken_over_late_is_woken_again);
 	tcase_add_test(rest, nothing_of_one_that_is_destroyed_wakes_its_successor);
 	tcase_add_test(rest, a_slot_in_use_is_told_from_one_that_is_not);
