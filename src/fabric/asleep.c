@@ -12,12 +12,10 @@
 #include "fabric/answer.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/answers.h"
+#include "fabric/slot/forget.h"
 #include "fabric/slot/plan.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
-#include "kernel/conntrack.h"
-#include "kernel/sock_kill.h"
-#include "kernel/sock_list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -45,16 +43,11 @@ static int fabric_turn_host(const struct turn *turn, struct err *err)
 	return rules_host_wake(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot, former, wake, err);
 }
 
-static int fabric_turn_forget_flows(const struct turn *turn, struct err *err)
+/* *SLEEP: the mark of flows that began while it slept. To be called before the rules are others. */
+static int fabric_turn_read_sleep(const struct turn *turn, uint32_t *sleep, struct err *err)
 {
-	const struct fabric_plan *plan = turn->plan->plan;
-	uint32_t host_ip = config_host_ip(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot);
-	/* A client that is only connecting may be the one that woke the sandbox. */
-	const struct kern_sock_filter clients = { .dest_ips = &host_ip, .dest_count = 1, .connected_only = true };
-
-	if (kern_sock_kill_to(&clients, NULL, err) < 0 || kern_conntrack_flush(turn->netns_fd, err) < 0)
-		return -1;
-	return kern_conntrack_flush_host(host_ip, err);
+	*sleep = turn->former->plan->sleep;
+	return *sleep || turn->keep ? 0 : rules_forward_read_sleep(turn->netns_fd, sleep, err);
 }
 
 /* Each part is done even if one before it failed. ERR is the first failure's. */
@@ -63,6 +56,7 @@ static int fabric_turn_run(struct job *job)
 	struct turn *turn = container_of(job, struct turn, job);
 	const struct fabric_plan *plan = turn->plan->plan;
 	struct err later = { 0 };
+	uint32_t sleep, host_ip = config_host_ip(config_layout_or_new(turn->fabric->config, plan->layout), plan->slot);
 	int status = 0;
 #define STEP(call)                                                                                                     \
 	do {                                                                                                           \
@@ -71,11 +65,12 @@ static int fabric_turn_run(struct job *job)
 			status = -1;                                                                                   \
 	} while (0)
 
+	STEP(fabric_turn_read_sleep(turn, &sleep, err));
 	STEP(slot_answers_set(turn->netns_fd, plan->paused, err));
 	STEP(rules_slot_turn(turn->netns_fd, turn->fabric->config, plan, err));
 	STEP(fabric_turn_host(turn, err));
 	if (!plan->paused && !turn->keep)
-		STEP(fabric_turn_forget_flows(turn, err));
+		STEP(slot_forget_flows(turn->netns_fd, host_ip, sleep, err));
 #undef STEP
 	return status;
 }

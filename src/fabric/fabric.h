@@ -228,8 +228,8 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
 /*
- * The sandbox was resumed: ends what fabric_pause() did; PLAN's `paused` and `strict` are ignored. KEEP: its flows go on. Else they are
- * forgotten, connected sockets of the host's own clients are ended, and the slot is strict until it is paused again: a TCP segment from the
+ * The sandbox was resumed: ends what fabric_pause() did; PLAN's `paused` and `strict` are ignored. KEEP: its flows go on. Else those
+ * that it had when it was paused are forgotten, connected sockets of the host's own clients are ended, and the slot is strict until it is paused again: a TCP segment from the
  * middle of an unknown flow is answered with a reset, from whichever side it comes. If DONE reports a failure, the patrol puts right what
  * differs. It cannot find flows that were not forgotten, so the caller has to call this again.
  */

@@ -122,7 +122,7 @@ struct flow_list {
 
 struct flow_search {
 	kern_conntrack_judge *judge;
-	const void *context;
+	void *context;
 	struct flow_list forget, relax;
 	bool broken; /* no memory */
 };
@@ -177,6 +177,7 @@ static void kern_conntrack_read_flow(const struct nlattr *const *table, struct k
 	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow->reply);
 	flow->answered = status & IPS_SEEN_REPLY;
 	flow->translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
+	flow->mark = kern_conntrack_u32(table[CTA_MARK]);
 }
 
 static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *context)
@@ -250,7 +251,7 @@ static int kern_conntrack_change_found(struct kern_rtnl *netfilter, int type, co
 	return 0;
 }
 
-static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_judge *judge, const void *context,
+static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_judge *judge, void *context,
 				 struct err *err)
 {
 	struct flow_search search = { .judge = judge, .context = context };
@@ -268,7 +269,7 @@ static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_jud
 	return status;
 }
 
-int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err)
+int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, void *context, struct err *err)
 {
 	struct kern_rtnl netfilter;
 	int status;
@@ -280,7 +281,7 @@ int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void 
 	return status < 0 ? err_wrap(err, "reviewing flows") : 0;
 }
 
-static enum kern_conntrack_care kern_conntrack_forget_host(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care kern_conntrack_forget_host(const struct kern_conntrack_flow *flow, void *context)
 {
 	const uint32_t *address = context;
 	bool is_of = flow->original.source == *address || flow->original.destination == *address ||

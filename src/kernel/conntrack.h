@@ -32,6 +32,7 @@ struct kern_conntrack_flow {
 	struct kern_conntrack_way reply; /* as the answers come, before they are translated back */
 	bool answered;                   /* a packet came back */
 	bool translated;                 /* an address or a port of it is */
+	uint32_t mark;                   /* 0: it has none */
 };
 
 enum kern_conntrack_care {
@@ -44,10 +45,10 @@ enum kern_conntrack_care {
 	KERN_CONNTRACK_RELAX,
 };
 
-typedef enum kern_conntrack_care kern_conntrack_judge(const struct kern_conntrack_flow *flow, const void *context);
+typedef enum kern_conntrack_care kern_conntrack_judge(const struct kern_conntrack_flow *flow, void *context);
 
 /* Does with each tracked IPv4 flow as JUDGE says. Reads all flows of the namespace. */
-int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err);
+int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, void *context, struct err *err);
 
 /*
  * Finds the IPv4 flow whose first packet went WAY, all of whose fields count. *FOUND: there is one that is confirmed, which means

@@ -128,6 +128,8 @@ static bool kern_sock_is_wanted(const struct kern_sock_filter *filter, const str
 		return false;
 	if (filter->led_only && !sock->led)
 		return false;
+	if (filter->spare && filter->spare(filter->spare_context, sock))
+		return false;
 	for (size_t i = 0; i < filter->dest_count; i++)
 		if (filter->dest_ips[i] == sock->dest_ip &&
 		    (!filter->led_before_ns || !sock->led || sock->since_ns < filter->led_before_ns[i]))

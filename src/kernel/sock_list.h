@@ -16,6 +16,8 @@
 
 struct err;
 
+struct kern_sock;
+
 struct kern_sock_filter {
 	const uint32_t *dest_ips; /* host order; at least one */
 	size_t dest_count;
@@ -34,6 +36,9 @@ struct kern_sock_filter {
 	const uint64_t *led_before_ns;
 	bool led_only;
 	bool connected_only; /* TCP alone: not those that are only being connected */
+	/* NULL, or leaves out the sockets for which it says so. */
+	bool (*spare)(const void *context, const struct kern_sock *sock);
+	const void *spare_context;
 };
 
 struct kern_sock {

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from harness.asleep import ECHO, HOW, Client, keep_alive, scenes, tcp_info, ways_to
+from harness.asleep import ECHO, HOW, Client, connect_without_waiting, how_it_ends, keep_alive, scenes, tcp_info, ways_to
 from harness.client import echoes, pattern, receive_exactly
 from harness.wait import ATTEMPT, PATIENCE, poll_until, readable
 
@@ -209,6 +209,33 @@ def test_a_guest_of_before_the_connection_is_not_confused(scene):
         connection.close()
     for connection in ways_in(one, sleeper).values():
         assert echoes(connection)
+        connection.close()
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("first", ["guest", "weftd"])
+def test_a_reset_is_none_for_those_who_woke_it(scene, how, first):
+    """No guest of before knows of their connections, be it that the VM runs before weftd is told or after."""
+    one = scene()
+    sleeper = one.add()
+    one.waker.resume["one"] = lambda said: None
+    former = [one.host.connect(sleeper.address, ECHO), one.world.connect(sleeper.address, ECHO)]
+    assert all(map(echoes, former))
+    sleeper.sleep(how)
+    waking = [connect_without_waiting(namespace, sleeper.address, ECHO) for namespace in (one.host, one.world)]
+    one.events.await_wake("one")
+    resume = [sleeper.start_vm, lambda: one.api.patch("one", {"paused": False, "flows": "reset"})]
+    for step in resume if first == "guest" else reversed(resume):
+        step()
+        if first == "guest":
+            assert [how_it_ends(connecting) for connecting in waking] == [0, 0]
+    for connecting in waking:
+        assert how_it_ends(connecting) == 0
+        connecting.settimeout(PATIENCE)
+        assert echoes(connecting)
+        connecting.close()
+    for connection in former:
+        assert how_it_ended(connection) != "it lives"
         connection.close()
 
 

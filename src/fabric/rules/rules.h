@@ -102,6 +102,11 @@ int rules_slot_policy_check(const struct egress *egress, struct err *err);
 int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		      const struct fabric_plan *former, struct err *err);
 
+/*
+ * Reads the number of the sleep that the slot's table has, with which it marks the flows that begin; 0: it does not sleep. 0, or -1 with ERR.
+ */
+int rules_forward_read_sleep(int netns_fd, uint32_t *sleep, struct err *err);
+
 /* Makes the slot paused, strict or neither, as PLAN is, in one batch; changes nothing else of it. 0, or -1 with ERR. */
 int rules_slot_turn(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 

@@ -6,8 +6,9 @@
  * connection. A retransmission that is answered so does not lengthen the sender's wait for the next one (RFC 6069). So the sender tries each
  * second or two, and gets through that soon after the resume. A flow that begins during the pause is not answered so: the guest may run
  * again before these rules are gone, and a client that connects would take the error for the end. Such a flow gets a conntrack mark, with
- * the number of this sleep, so that in the next sleep it counts among the former ones. (To mark those that are there instead would take a
- * walk through the table of all flows of the machine.)
+ * the number of this sleep, so that in the next sleep it counts among the former ones. A segment from the middle of a
+ * connection, which conntrack may take for a beginning, gets none. (To mark the flows that are there instead would take a walk through the
+ * table of all flows of the machine.)
  *
  * A slot is strict after a resume that forgot its guest's flows. Conntrack alone would take the next packet of such a flow for the first of
  * a new one, and the connection would go on. Nobody can reset it before that packet comes, because nobody knows its sequence numbers. So
@@ -58,7 +59,10 @@ static void rules_forward_add_state(struct nft_batch *batch, const struct fabric
 	const uint32_t sleep = plan->sleep ? plan->sleep : 1;
 
 	if (plan->paused) {
-		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), act_mark_flow(batch, sleep));
+		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), match_tcp_first(batch, NFT_IS),
+		     act_mark_flow(batch, sleep));
+		RULE(batch, CHAIN, match_ct_state(batch, NFT_CT_STATE_NEW), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
+		     act_mark_flow(batch, sleep));
 		RULE(batch, CHAIN, rules_forward_match_held(batch, sleep), match_packets_under(batch, ANSWERS, ANSWERS),
 		     act_reject_as_unreachable(batch));
 		RULE(batch, CHAIN, rules_forward_match_held(batch, sleep), verdict_drop(batch));

@@ -64,9 +64,6 @@ int rules_egress_open(int netns_fd, const struct config *config, bool isolated, 
 /* Adds the chains for what passes between guest and host, as PLAN is paused, strict or neither. RULES_CHAIN_EGRESS is there. */
 void rules_forward_add(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan);
 
-/* Reads the number of the sleep that the slot's table has; 0: it does not sleep. 0, or -1 with ERR. */
-int rules_forward_read_sleep(int netns_fd, uint32_t *sleep, struct err *err);
-
 /* Adds both tables of PLAN's slot. Counters start at COUNTS; the policy's lists are on SIDE. */
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side);

@@ -41,7 +41,7 @@ static enum kern_conntrack_care slot_flows_relax(const struct kern_conntrack_flo
 	return flow->original.protocol == IPPROTO_TCP && flow->answered ? KERN_CONNTRACK_RELAX : KERN_CONNTRACK_KEEP;
 }
 
-static enum kern_conntrack_care slot_flows_judge_inside(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care slot_flows_judge_inside(const struct kern_conntrack_flow *flow, void *context)
 {
 	return slot_flows_is_stale_inside(flow, context) ? KERN_CONNTRACK_FORGET : slot_flows_relax(flow);
 }
@@ -49,7 +49,7 @@ static enum kern_conntrack_care slot_flows_judge_inside(const struct kern_conntr
 int slot_flows_renew_inside(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
 	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
-	const struct slot_inside inside = {
+	struct slot_inside inside = {
 		.host_ip = config_host_ip(layout, plan->slot),
 		.guest = layout->guest.ip,
 		.tap = layout->tap.ip,
@@ -88,7 +88,7 @@ static bool slot_flows_passes_proxy_by(const struct kern_conntrack_flow *flow, c
 	return true;
 }
 
-static enum kern_conntrack_care slot_flows_judge_outside(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care slot_flows_judge_outside(const struct kern_conntrack_flow *flow, void *context)
 {
 	const struct slot_outside *outside = context;
 
@@ -120,7 +120,7 @@ static bool slot_flows_is_to(const struct kern_conntrack_way *way, const struct 
 	       (addr_is_wildcard(&nat->listen) || way->destination == ntohl(nat->listen.in.sin_addr.s_addr));
 }
 
-static enum kern_conntrack_care slot_flows_judge_published(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care slot_flows_judge_published(const struct kern_conntrack_flow *flow, void *context)
 {
 	const struct slot_published *published = context;
 
@@ -133,7 +133,7 @@ static enum kern_conntrack_care slot_flows_judge_published(const struct kern_con
 
 int slot_flows_renew_published(const struct fabric_nat *nat, size_t count, struct err *err)
 {
-	const struct slot_published published = { nat, count };
+	struct slot_published published = { nat, count };
 
 	return count ? kern_conntrack_review(-1, slot_flows_judge_published, &published, err) : 0;
 }

@@ -121,6 +121,22 @@ START_TEST(a_first_segment_that_the_guest_has_not_answered_yet_is_no_kept_flow)
 }
 END_TEST
 
+START_TEST(a_kept_flow_that_conntrack_has_lost_is_a_kept_one)
+{
+	struct packet kept = connect_to_guest(40001), answer = reply_to(&kept, TH_ACK);
+
+	fall_asleep();
+	OK(kern_conntrack_flush(-1, &err));
+	passes_in(&kept);
+	answer.source = guest_ip;
+	answer.sequence = 501;
+	answer.acknowledged = kept.sequence + 100;
+	passes_out(&answer);
+	kept.sequence += 100;
+	is_answered_as_unreachable(&kept);
+}
+END_TEST
+
 /* Its host may have crashed since, and be up again: conntrack takes the SYN for one of the former connection. */
 START_TEST(who_connects_anew_from_the_port_of_a_kept_flow_is_not_refused)
 {
@@ -444,6 +460,7 @@ int main(void)
 	tcase_add_test(sleeping, a_kept_flow_is_answered_for_the_guest_until_it_wakes);
 	tcase_add_test(sleeping, what_begins_while_it_sleeps_reaches_the_tap_and_no_error_answers_it);
 	tcase_add_test(sleeping, a_first_segment_that_the_guest_has_not_answered_yet_is_no_kept_flow);
+	tcase_add_test(sleeping, a_kept_flow_that_conntrack_has_lost_is_a_kept_one);
 	tcase_add_test(sleeping, who_connects_anew_from_the_port_of_a_kept_flow_is_not_refused);
 	tcase_add_test(sleeping, the_reset_of_a_kept_flow_reaches_the_tap);
 	tcase_add_test(sleeping, the_guest_itself_is_judged_as_ever);
