@@ -35,7 +35,8 @@ static struct kern_conntrack_way slot_forget_turned(const struct kern_conntrack_
 }
 
 /* The way of the sandbox's packets of a flow that its namespace tracks. A guest's own flow is known there by another address. */
-static struct kern_conntrack_way slot_forget_way(const struct slot_begun *begun, const struct kern_conntrack_flow *inside)
+static struct kern_conntrack_way slot_forget_way(const struct slot_begun *begun,
+						 const struct kern_conntrack_flow *inside)
 {
 	return slot_forget_turned(inside->original.destination == begun->host_ip ? &inside->original : &inside->reply);
 }
