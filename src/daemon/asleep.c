@@ -395,15 +395,13 @@ static void daemon_asleep_rest(struct tenant *tenant)
 		daemon_asleep_go_on(tenant);
 }
 
-static void daemon_asleep_follow_tap(struct tenant *tenant)
+void daemon_asleep_note_carrier(struct tenant *tenant)
 {
-	struct tenant_asleep *own = &tenant->asleep;
 	bool open = tenant->sandbox->carrier;
 
-	if (!own->keeps || own->open == open)
-		return;
-	own->open = open;
-	wake_note_tap(tenant->daemon->asleep->wake, daemon_asleep_address(tenant), open);
+	tenant->asleep.closed |= !open;
+	if (tenant->asleep.keeps)
+		wake_note_tap(tenant->daemon->asleep->wake, daemon_asleep_address(tenant), open);
 }
 
 static void daemon_asleep_begin(struct tenant *tenant)
@@ -416,10 +414,9 @@ static void daemon_asleep_begin(struct tenant *tenant)
 		own->downs = sandbox->carrier_downs;
 		own->closed = false;
 	}
-	own->closed |= !sandbox->carrier;
 	own->keeps = true;
 	wake_sleep(tenant->daemon->asleep->wake, daemon_asleep_address(tenant));
-	daemon_asleep_follow_tap(tenant);
+	daemon_asleep_note_carrier(tenant);
 	fwd_route_on_asked(tenant->route, daemon_asleep_on_client, tenant);
 	daemon_asleep_set_route(tenant, true);
 	if (sandbox->wake_asked_ms) {
@@ -433,7 +430,7 @@ static void daemon_asleep_begin(struct tenant *tenant)
 /* TENANT sleeps on. What wakes it, or when, may have changed, or its route is paused only now. */
 static void daemon_asleep_go_on_sleeping(struct tenant *tenant)
 {
-	daemon_asleep_follow_tap(tenant);
+	daemon_asleep_note_carrier(tenant);
 	daemon_asleep_set_route(tenant, true);
 	switch (tenant->asleep.phase) {
 	case ASLEEP_AWAKE:
@@ -469,7 +466,7 @@ static void daemon_asleep_let_go(struct tenant *tenant)
 	int64_t downs = tenant->sandbox->carrier_downs;
 	bool ready = tenant->sandbox->state == SANDBOX_READY;
 
-	own->keeps = own->open = false;
+	own->keeps = false;
 	own->closed |= downs != own->downs;
 	wake_awake(tenant->daemon->asleep->wake, daemon_asleep_address(tenant), ready && own->closed);
 }
@@ -507,12 +504,6 @@ void daemon_asleep_follow(struct tenant *tenant)
 		daemon_asleep_end(tenant);
 	if (!sleeps && tenant->asleep.keeps && daemon_asleep_is_over(tenant))
 		daemon_asleep_let_go(tenant);
-}
-
-void daemon_asleep_note_carrier(struct tenant *tenant)
-{
-	tenant->asleep.closed |= !tenant->sandbox->carrier;
-	daemon_asleep_follow_tap(tenant);
 }
 
 void daemon_asleep_reload(struct daemon *daemon)

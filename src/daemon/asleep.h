@@ -33,7 +33,6 @@ struct tenant_asleep {
 	unsigned attempts; /* how often it was asked in this pause */
 	bool keeps;        /* copies of first packets are kept for it; they are until it is ready again */
 	bool closed;       /* its TAP lost its carrier meanwhile, so packets did not get into the TAP's queue */
-	bool open;         /* with KEEPS: the packets' keeper takes its TAP for open */
 	int64_t downs;     /* how often its carrier had been lost when it fell asleep */
 	bool unset;        /* for want of memory its route has not been told yet what wakes it */
 };

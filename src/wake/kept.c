@@ -70,6 +70,13 @@ int wake_kept_open(struct wake_kept *kept, uint32_t host_ip)
 	return 0;
 }
 
+bool wake_kept_is_news(struct wake_kept *kept, uint32_t host_ip, bool open)
+{
+	const struct wake_sleeper *sleeper = wake_kept_find(kept, host_ip);
+
+	return sleeper && sleeper->open != open;
+}
+
 void wake_kept_note_tap(struct wake_kept *kept, uint32_t host_ip, bool open)
 {
 	struct wake_sleeper *sleeper = wake_kept_find(kept, host_ip);

@@ -38,6 +38,9 @@ void wake_kept_free(struct wake_kept *kept);
 /* From now on copies of packets to HOST_IP are kept. 0, or -1: no memory. */
 int wake_kept_open(struct wake_kept *kept, uint32_t host_ip);
 
+/* Whether the TAP of HOST_IP, for which copies are kept, was noted as anything but OPEN. */
+bool wake_kept_is_news(struct wake_kept *kept, uint32_t host_ip, bool open);
+
 /* The TAP of HOST_IP is OPEN from now on, or closed, as it is at first; what it had in its queue is lost then. Harmless for others. */
 void wake_kept_note_tap(struct wake_kept *kept, uint32_t host_ip, bool open);
 

@@ -184,6 +184,8 @@ void wake_sleep(struct wake *wake, uint32_t host_ip)
 
 void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
 {
+	if (!wake_kept_is_news(wake->kept, host_ip, open))
+		return;
 	/* Of the two, a datagram twice is better than none. */
 	if (open && wake->readable)
 		wake_on_readable(kern_packet_log_fd(&wake->log), EV_READ, wake);

@@ -43,7 +43,6 @@ struct fake_rooms {
 	struct wake_watcher watcher;
 	bool keeps, sent_again;     /* packets for it; whether they were sent at the end */
 	bool tap_open;              /* as the keeper was told last */
-	unsigned tap_notes;         /* how often it was */
 	unsigned tells, untells;    /* of the manager */
 	char told[512];             /* last */
 	struct fwd_wake route_wake; /* PORTS count for nothing */

@@ -33,7 +33,6 @@ void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
 	(void)host_ip;
 	ck_assert(rooms.keeps);
 	rooms.tap_open = open;
-	rooms.tap_notes++;
 }
 
 void wake_awake(struct wake *wake, uint32_t host_ip, bool send_again)
