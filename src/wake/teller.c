@@ -47,6 +47,7 @@ struct wake_post {
 	char *key, *path, *body;
 	enum wake_post_place place;
 	bool changed; /* on its way: path and body are not those that were sent */
+	bool untold;  /* on its way: it goes no further than to this answer */
 	struct wake_attempt *attempt;
 	struct timer rest;
 	unsigned pause_ms;
@@ -142,7 +143,7 @@ static void wake_teller_on_rested(void *context)
 static void wake_teller_free_post(struct wake_post *post)
 {
 	LIST_REMOVE(post, same);
-	post->teller->count--;
+	post->teller->count -= !post->untold;
 	timer_free(&post->rest);
 	free(post->key);
 	free(post->path);
@@ -194,6 +195,10 @@ static void wake_teller_on_done(void *context, const char *why)
 	teller->on_way--;
 	if (!TAILQ_EMPTY(&teller->waiting) && !timer_is_armed(&teller->turn))
 		timer_start(&teller->turn, 0);
+	if (why && post->untold) {
+		wake_teller_free_post(post);
+		return;
+	}
 	if (why) {
 		wake_teller_fail(post, why);
 		return;
@@ -273,6 +278,14 @@ static int wake_teller_add(struct wake_teller *teller, const char *path, const c
 	return 0;
 }
 
+/* What was sent of POST is out of date. */
+static void wake_teller_follow_up(struct wake_post *post)
+{
+	post->teller->count += post->untold;
+	post->untold = false;
+	post->changed = true;
+}
+
 void wake_teller_tell(struct wake_teller *teller, const char *path, const char *key, const char *body)
 {
 	struct wake_post *post = wake_teller_find(teller, key);
@@ -282,7 +295,7 @@ void wake_teller_tell(struct wake_teller *teller, const char *path, const char *
 		log_seldom(LOG_ERROR_LEVEL, "manager not told of a wake", F_STR("sandbox", key),
 			   F_STR("error", strerror(ENOMEM)));
 	else if (post && post->place == WAKE_POST_ON_WAY)
-		post->changed = true;
+		wake_teller_follow_up(post);
 }
 
 static void wake_teller_redirect_post(struct wake_post *post, const char *path)
@@ -317,8 +330,16 @@ void wake_teller_untell(struct wake_teller *teller, const char *key)
 {
 	struct wake_post *post = wake_teller_find(teller, key);
 
-	if (post)
+	if (!post || post->untold)
+		return;
+	if (post->place != WAKE_POST_ON_WAY) {
 		wake_teller_drop(post);
+		return;
+	}
+	/* A manager that does first what it is asked for, and answers then, is not cut off. */
+	post->untold = true;
+	post->changed = false;
+	teller->count--;
 }
 
 struct wake_teller_counts wake_teller_counts(const struct wake_teller *teller)

@@ -99,7 +99,7 @@ void wake_tell(struct wake *wake, const char *path, const char *key, const char 
 /* Posts that were not taken yet go to PATH from now on; NULL: all are given up. One that is on its way may still be taken where it is. */
 void wake_redirect(struct wake *wake, const char *path);
 
-/* KEY's post is given up. Harmless if there is none. */
+/* KEY's post is given up; one that is on its way has its answer heard. Harmless if there is none. */
 void wake_untell(struct wake *wake, const char *key);
 
 void wake_stats(const struct wake *wake, struct wake_stats *stats);

@@ -347,9 +347,30 @@ START_TEST(an_untold_post_is_given_up_wherever_it_is)
 	manager.answer = TAKEN;
 	manager.closes = true;
 	wake_teller_tell(teller, path, "a2", "2");
-	run_until(counts().told == 1 && manager.open == 0);
+	run_until(counts().told == 1 && manager.open == (_i == 1));
 	ck_assert_str_eq(last_body(), "2");
 	ck_assert_uint_eq(manager.requests, _i ? 2 : 1);
+	ck_assert_uint_eq(counts().failures, _i == 2);
+}
+END_TEST
+
+/* As when it resumes the sandbox within its handler. It may be wanted again by then. */
+START_TEST(a_manager_whose_post_is_untold_before_it_answers_may_answer)
+{
+	manager.answer = NULL;
+	manager.closes = false;
+	wake_teller_tell(teller, path, "a1", "1");
+	run_until(manager.requests == 1);
+	wake_teller_untell(teller, "a1");
+	if (_i)
+		wake_teller_tell(teller, path, "a1", "2");
+	ck_assert_uint_eq(counts().telling, _i);
+	manager.answer = TAKEN;
+	answer_client(&manager.clients[0]);
+	run_until(counts().told == 1U + (unsigned)_i);
+	ck_assert_uint_eq(manager.requests, 1 + _i);
+	ck_assert_uint_eq(counts().telling, 0);
+	ck_assert_uint_eq(counts().failures, 0);
 }
 END_TEST
 
@@ -453,6 +474,7 @@ int main(void)
 	tcase_add_test(telling, what_is_told_while_a_post_is_on_its_way_follows_it);
 	tcase_add_test(telling, what_is_told_while_a_post_waits_takes_its_place);
 	tcase_add_loop_test(telling, an_untold_post_is_given_up_wherever_it_is, 0, 3);
+	tcase_add_loop_test(telling, a_manager_whose_post_is_untold_before_it_answers_may_answer, 0, 2);
 	tcase_add_test(telling, many_posts_to_a_manager_that_hangs_hold_few_connections);
 	tcase_add_test(telling, a_text_larger_than_the_sockets_buffer_arrives);
 	tcase_add_test(telling, a_post_that_rests_goes_to_the_managers_new_socket);
