@@ -47,6 +47,9 @@ static void daemon_pausing_go_on(struct tenant *tenant)
 	sandbox->paused = false;
 	sandbox->strict = !tenant->pausing.keeps;
 	sandbox->guest_answers = false; /* readiness is probed anew */
+	/* It may be a guest of before its server started, whose clients must be held. */
+	if (!tenant->pausing.keeps)
+		daemon_loopback_forget(tenant);
 	registry_wake_forget(sandbox);
 	fwd_route_resume(tenant->route, tenant->pausing.keeps);
 	daemon_tenant_settle(tenant, "resumed");

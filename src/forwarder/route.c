@@ -283,8 +283,10 @@ void fwd_route_resume(struct fwd_route *route, bool keep)
 	state.paused_since_ms = 0;
 	state.wake_turn = 0;
 	route->resumed = true;
-	if (!keep)
+	if (!keep) {
 		state.flow_resets++;
+		state.losses++;
+	}
 	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }

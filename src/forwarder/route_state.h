@@ -25,7 +25,7 @@ struct route_state {
 	bool reset_all;               /* every connection ends now */
 	enum fwd_close_reason reason; /* of reset_all */
 	unsigned carrier_losses;      /* outside of pauses */
-	unsigned losses;              /* in pauses too */
+	unsigned losses;              /* in pauses too, and resumes without flows: the guest may be another one */
 	unsigned flow_resets;         /* resumes that do not keep the flows */
 	unsigned wake_timeout_ms;     /* a client of a paused guest is held for so long; 0: for the whole pause */
 	unsigned wake_turn; /* main waits for a client of the paused guest, for the so many-th time; 0: it does not */

@@ -7,6 +7,7 @@
 #include "config/layout.h"
 #include "daemon/asleep.h"
 #include "daemon/follow.h"
+#include "daemon/loopback.h"
 #include "daemon/patch.h"
 #include "daemon/pausing.h"
 #include "daemon/tenant.h"
@@ -478,6 +479,17 @@ START_TEST(a_resume_that_failed_is_repeated_as_it_was_asked_for)
 }
 END_TEST
 
+/* A rollback may have brought a guest of before its server started. */
+START_TEST(ports_have_to_answer_anew_where_flows_were_reset)
+{
+	have_sandbox();
+	daemon_loopback_on_answered(daemon_tenant_of(found()), 81, PROTO_TCP);
+	change("{\"paused\": true}", 200);
+	change(_i ? "{\"paused\": false, \"flows\": \"reset\"}" : "{\"paused\": false}", 200);
+	ck_assert_uint_eq(daemon_tenant_of(found())->entered.answered.count, !_i);
+}
+END_TEST
+
 START_TEST(a_resume_that_a_stop_cancels_leaves_it_paused)
 {
 	have_sandbox();
@@ -522,6 +534,7 @@ int main(void)
 	tcase_add_checked_fixture(kernel, setup, teardown);
 	tcase_add_test(kernel, a_pause_that_the_kernel_lacks_something_for_is_one_all_the_same);
 	tcase_add_test(kernel, a_resume_that_failed_is_repeated_as_it_was_asked_for);
+	tcase_add_loop_test(kernel, ports_have_to_answer_anew_where_flows_were_reset, 0, 2);
 	tcase_add_test(kernel, a_resume_that_a_stop_cancels_leaves_it_paused);
 	suite_add_tcase(suite, kernel);
 	return run_suite(suite);

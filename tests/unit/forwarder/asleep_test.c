@@ -210,6 +210,35 @@ START_TEST(open_connections_wake_nobody_in_a_pause)
 }
 END_TEST
 
+static unsigned answered; /* times */
+
+static void on_answered(void *context, uint16_t port, enum proto proto)
+{
+	ck_assert_ptr_eq(context, &lab);
+	ck_assert_uint_eq(port, guest_port());
+	ck_assert_int_eq(proto, PROTO_TCP);
+	answered++;
+}
+
+/* Of a guest that was rolled back nobody knows who listens. */
+START_TEST(that_a_port_answers_is_told_again_after_a_resume_that_resets)
+{
+	answered = 0;
+	fwd_route_on_answered(lab.route, on_answered, &lab);
+	flow_open(&lab, &flow);
+	while (answered < 1)
+		lab_turn(&lab);
+	fwd_route_pause(lab.route);
+	lab_wait_for_state(&lab, "paused");
+	fwd_route_resume(lab.route, !_i);
+	flow_open(&lab, &other);
+	while (answered < 1U + (unsigned)_i)
+		lab_turn(&lab);
+	turn_a_while();
+	ck_assert_uint_eq(answered, 1 + _i);
+}
+END_TEST
+
 /* ---- UDP ---- */
 
 struct udp {
@@ -374,6 +403,7 @@ int main(void)
 	tcase_add_test(tcp, a_pause_of_a_former_run_is_as_old_as_it_is);
 	tcase_add_test(tcp, where_nothing_wakes_the_guest_main_is_told_of_nobody);
 	tcase_add_test(tcp, open_connections_wake_nobody_in_a_pause);
+	tcase_add_loop_test(tcp, that_a_port_answers_is_told_again_after_a_resume_that_resets, 0, 2);
 	suite_add_tcase(suite, tcp);
 	tcase_add_checked_fixture(datagrams, setup_udp, teardown_udp);
 	tcase_add_test(datagrams, a_datagram_for_a_sleeping_guest_is_told_and_kept_with_those_behind_it);
