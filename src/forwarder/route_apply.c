@@ -27,8 +27,7 @@ void fwd_route_apply_on_message(struct mail *mail)
 	fwd_route_side_read(side);
 	fwd_answered_follow(side);
 	if (fwd_route_state_pauses(&side->state, &before))
-		side->paused_at_ms =
-		    side->state.paused_since_ms ? side->state.paused_since_ms : side->worker->now_ms;
+		side->paused_at_ms = side->state.paused_since_ms ? side->state.paused_since_ms : side->worker->now_ms;
 	/* An operation may close the connection it is given, or move it to another side, and does no more to the list. */
 	LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
 	connection->state->route_changed(connection, &before);
