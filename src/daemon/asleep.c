@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "config/layouts.h"
 #include "control/control.h"
+#include "daemon/asleep_cause.h"
 #include "daemon/daemon.h"
 #include "daemon/tenant.h"
 #include "wake/wake.h"
@@ -27,7 +28,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,15 +41,6 @@ struct asleep {
 	struct wake *wake;
 	struct timer timer; /* for the earliest due time of all */
 	uint64_t timer_ms;  /* that time; 0: the timer is not armed */
-};
-
-/* What would wake a sandbox. */
-struct asleep_cause {
-	const char *via;
-	const char *source; /* an address; NULL: not known, or none */
-	bool has_port;
-	enum proto proto;
-	uint16_t port; /* of the guest */
 };
 
 /* ---- The phase ---- */
@@ -102,6 +93,7 @@ static void daemon_asleep_set_route(struct tenant *tenant, bool sleeps)
 	const struct spec_wake *spec = &sandbox->spec->wake;
 	const struct cidr4_list *ignore = &tenant->daemon->config->wake.ignore;
 	struct fwd_wake wake = { .any = spec->which == WAKE_ANY,
+				 .endpoints = spec->which == WAKE_PUBLISHED,
 				 .ignored = ignore->items,
 				 .ignored_count = ignore->count,
 				 .timeout_ms = spec->timeout_ms };
@@ -176,14 +168,6 @@ static void daemon_asleep_on_timer(void *context)
 
 /* ---- The manager is asked ---- */
 
-static json_t *daemon_asleep_describe(const struct tenant *tenant, const struct asleep_cause *cause)
-{
-	return json_pack("{s:s?, s:o, s:s?, s:s, s:i}", "source", cause->source, "dest_port",
-			 cause->has_port ? json_integer(cause->port) : json_null(), "proto",
-			 cause->has_port ? addr_proto_name(cause->proto) : NULL, "via", cause->via, "attempt",
-			 (int)tenant->asleep.attempts);
-}
-
 /* FIELDS is the event's. */
 static void daemon_asleep_notify(const struct tenant *tenant, json_t *fields)
 {
@@ -206,24 +190,11 @@ static void daemon_asleep_notify(const struct tenant *tenant, json_t *fields)
 	json_decref(body);
 }
 
-static void daemon_asleep_note(struct tenant *tenant, const struct asleep_cause *cause)
-{
-	char by[SANDBOX_WAKE_BY_SIZE];
-
-	if (!cause->has_port)
-		snprintf(by, sizeof(by), "%s", cause->via);
-	else if (!cause->source)
-		snprintf(by, sizeof(by), "%u/%s", cause->port, addr_proto_name(cause->proto));
-	else
-		snprintf(by, sizeof(by), "%u/%s from %s", cause->port, addr_proto_name(cause->proto), cause->source);
-	registry_wake_note(tenant->sandbox, clock_wall_ms(), by);
-	daemon_tenant_save(tenant);
-}
-
 static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause *cause)
 {
 	struct tenant_asleep *own = &tenant->asleep;
 	const struct sandbox *sandbox = tenant->sandbox;
+	char by[SANDBOX_WAKE_BY_SIZE];
 	json_t *fields;
 
 	if (own->phase != ASLEEP_ASKED)
@@ -231,11 +202,13 @@ static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause 
 	own->attempts++;
 	own->told_ms = clock_now_ms();
 	daemon_asleep_wait(tenant, own->told_ms + sandbox->spec->wake.timeout_ms);
-	daemon_asleep_note(tenant, cause);
+	daemon_asleep_cause_format(cause, by);
+	registry_wake_note(tenant->sandbox, clock_wall_ms(), by);
+	daemon_tenant_save(tenant);
 	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is wanted: its manager is asked to resume it",
 		    F_SANDBOX(sandbox), F_STR("by", sandbox->wake_by), F_STR("via", cause->via),
 		    F_UINT("attempt", own->attempts));
-	fields = daemon_asleep_describe(tenant, cause);
+	fields = daemon_asleep_cause_describe(cause, own->attempts);
 	if (fields)
 		daemon_asleep_notify(tenant, fields);
 	control_event(tenant->daemon->control, "wake", sandbox->id, fields);
@@ -247,11 +220,19 @@ static bool daemon_asleep_is_overdue(const struct tenant *tenant)
 	return clock_now_ms() >= tenant->asleep.told_ms + tenant->sandbox->spec->wake.timeout_ms;
 }
 
+static bool daemon_asleep_counts(const struct tenant *tenant, const struct asleep_cause *cause)
+{
+	const struct sandbox *sandbox = tenant->sandbox;
+
+	return (cause->by_endpoint && sandbox->spec->wake.which == WAKE_PUBLISHED) ||
+	       registry_wakes_at(sandbox, cause->proto, cause->port);
+}
+
 /* A packet or a client came for TENANT. */
 static void daemon_asleep_hear(struct tenant *tenant, const struct asleep_cause *cause)
 {
 	if (tenant->pausing.resuming || tenant->daemon->state == DAEMON_STOPPING ||
-	    !registry_wakes_at(tenant->sandbox, cause->proto, cause->port))
+	    !daemon_asleep_counts(tenant, cause))
 		return;
 	switch (tenant->asleep.phase) {
 	case ASLEEP_AWAKE:
@@ -297,31 +278,15 @@ static void daemon_asleep_on_packet(void *context, const struct wake_heard *hear
 		daemon_asleep_hear(tenant, &cause);
 }
 
-/* The address of CLIENT, without its port; NULL: it has none. */
-static const char *daemon_asleep_source(const struct addr *client, char text[static INET6_ADDRSTRLEN])
-{
-	const struct in6_addr *in6 = &client->in6.sin6_addr;
-
-	switch (client->any.sa_family) {
-	case AF_INET:
-		return inet_ntop(AF_INET, &client->in.sin_addr, text, INET6_ADDRSTRLEN);
-	case AF_INET6:
-		/* What came by IPv4 to a socket of both has the address in the last part. */
-		return IN6_IS_ADDR_V4MAPPED(in6) ? inet_ntop(AF_INET, &in6->s6_addr[12], text, INET6_ADDRSTRLEN)
-						 : inet_ntop(AF_INET6, in6, text, INET6_ADDRSTRLEN);
-	default:
-		return NULL;
-	}
-}
-
 static void daemon_asleep_on_client(void *context, const struct fwd_asking *asking)
 {
 	char source[INET6_ADDRSTRLEN];
 	struct asleep_cause cause = { .via = asking->door ? "front-door" : "forwarder",
-				      .source = daemon_asleep_source(&asking->client, source),
+				      .source = daemon_asleep_cause_source(&asking->client, source),
 				      .has_port = true,
 				      .proto = asking->proto,
-				      .port = asking->guest_port };
+				      .port = asking->guest_port,
+				      .by_endpoint = !asking->door };
 
 	daemon_asleep_hear(context, &cause);
 }
@@ -362,16 +327,10 @@ void daemon_asleep_ask(void *context, struct control_request *request)
 /* The manager was asked before a restart, or before a failure that is over. */
 static void daemon_asleep_tell_again(struct tenant *tenant)
 {
-	char proto[4] = "", source[INET6_ADDRSTRLEN] = "";
-	unsigned port = 0;
-	/* It is our own text, daemon_asleep_note(). */
-	bool has_port = sscanf(tenant->sandbox->wake_by, "%u/%3s from %45s", &port, proto, source) >= 2;
-	struct asleep_cause cause = { .via = has_port ? "kernel" : "api",
-				      .source = *source ? source : NULL,
-				      .has_port = has_port,
-				      .proto = strcmp(proto, "udp") == 0 ? PROTO_UDP : PROTO_TCP,
-				      .port = (uint16_t)port };
+	char source[INET6_ADDRSTRLEN];
+	struct asleep_cause cause;
 
+	daemon_asleep_cause_parse(tenant->sandbox->wake_by, source, &cause);
 	daemon_asleep_tell(tenant, &cause);
 }
 

@@ -64,6 +64,7 @@ int fwd_ask_set(struct fwd_route *route, const struct fwd_wake *wake)
 	}
 	pthread_mutex_lock(&route->lock);
 	ask->any = is->any;
+	ask->endpoints = is->endpoints;
 	ask->ports = ports;
 	ask->port_count = is->port_count;
 	ask->ignored = ignored;
@@ -82,6 +83,13 @@ static bool fwd_ask_has_port(const struct route_ask *ask, enum proto proto, uint
 			return true;
 	}
 	return ask->any;
+}
+
+/* Under the lock. */
+static bool fwd_ask_is_meant(const struct route_ask *ask, const struct fwd_asking *asking)
+{
+	return (ask->endpoints && asking->proto == PROTO_TCP && !asking->door) ||
+	       fwd_ask_has_port(ask, asking->proto, asking->guest_port);
 }
 
 /* Under the lock. */
@@ -133,7 +141,7 @@ void fwd_ask(struct route_side *side, const struct fwd_asking *asking)
 		return;
 	pthread_mutex_lock(&route->lock);
 	first = turn == route->state.wake_turn && ask->told != turn &&
-		fwd_ask_has_port(ask, asking->proto, asking->guest_port) && !fwd_ask_is_ignored(ask, &asking->client);
+		fwd_ask_is_meant(ask, asking) && !fwd_ask_is_ignored(ask, &asking->client);
 	if (first) {
 		ask->told = turn;
 		ask->asking = *asking;

@@ -15,7 +15,7 @@ struct route_side;
 
 /* A part of a route: under its lock, except where a member says otherwise. */
 struct route_ask {
-	bool any;
+	bool any, endpoints;
 	struct fwd_wake_port *ports; /* owned */
 	size_t port_count;
 	struct cidr4 *ignored; /* owned */

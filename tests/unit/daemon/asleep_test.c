@@ -152,6 +152,22 @@ START_TEST(a_client_of_the_forwarder_asks_too_and_again_when_it_is_time)
 }
 END_TEST
 
+/* To whichever port it leads: that is published by it. */
+START_TEST(a_client_at_the_default_endpoint_counts_as_one_of_a_published_port)
+{
+	have_sandbox();
+	change("{\"wake\": {\"min_awake_ms\": 0}, \"paused\": true}", 200);
+	until_phase(ASLEEP_WAITING);
+	ck_assert(rooms.route_wake.endpoints);
+	packet(PROTO_TCP, 9);
+	client(9, true);
+	ck_assert_uint_eq(rooms.tells, 0);
+	client(9, false);
+	ck_assert_uint_eq(rooms.tells, 1);
+	expect_event("\"dest_port\":9");
+}
+END_TEST
+
 START_TEST(nothing_wakes_it_shortly_after_the_pause_but_a_request)
 {
 	struct control_reply reply;
@@ -515,6 +531,7 @@ int main(void)
 	tcase_add_checked_fixture(wakes, setup, teardown);
 	tcase_add_test(wakes, a_packet_for_a_listed_port_asks_the_manager_once);
 	tcase_add_loop_test(wakes, a_client_of_the_forwarder_asks_too_and_again_when_it_is_time, 0, 2);
+	tcase_add_test(wakes, a_client_at_the_default_endpoint_counts_as_one_of_a_published_port);
 	tcase_add_test(wakes, nothing_wakes_it_shortly_after_the_pause_but_a_request);
 	tcase_add_test(wakes, a_request_asks_again_when_the_manager_had_its_time);
 	tcase_add_test(wakes, a_request_amid_a_resume_waits_for_its_end_and_asks_nobody);

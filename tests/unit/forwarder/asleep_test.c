@@ -126,6 +126,18 @@ START_TEST(a_client_that_was_held_before_the_pause_counts)
 }
 END_TEST
 
+START_TEST(where_published_ports_wake_it_a_client_at_any_endpoint_counts)
+{
+	const struct fwd_wake wake = { .endpoints = true, .timeout_ms = LONG_MS };
+
+	ck_assert_int_eq(fwd_route_set_wake(lab.route, &wake), 0);
+	fwd_route_pause(lab.route);
+	fwd_route_await_client(lab.route);
+	flow_connect(&lab, &flow);
+	until_asked(1);
+}
+END_TEST
+
 START_TEST(an_ignored_client_wakes_nobody_until_it_is_ignored_no_more)
 {
 	const struct cidr4 here = { .ip = INADDR_LOOPBACK, .length = 8 };
@@ -397,6 +409,7 @@ int main(void)
 	tcase_add_loop_test(tcp, main_is_told_of_the_first_client_alone_and_it_goes_on_after_the_resume, 0, 2);
 	tcase_add_test(tcp, a_client_that_waits_already_is_told_as_often_as_main_waits_for_one);
 	tcase_add_test(tcp, a_client_that_was_held_before_the_pause_counts);
+	tcase_add_test(tcp, where_published_ports_wake_it_a_client_at_any_endpoint_counts);
 	tcase_add_test(tcp, an_ignored_client_wakes_nobody_until_it_is_ignored_no_more);
 	tcase_add_test(tcp, a_client_of_another_port_wakes_nobody_and_is_held_no_longer);
 	tcase_add_test(tcp, a_client_whom_nobody_wakes_the_guest_for_is_reset_in_time);

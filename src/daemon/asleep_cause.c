@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/asleep_cause.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+json_t *daemon_asleep_cause_describe(const struct asleep_cause *cause, unsigned attempt)
+{
+	return json_pack("{s:s?, s:o, s:s?, s:s, s:i}", "source", cause->source, "dest_port",
+			 cause->has_port ? json_integer(cause->port) : json_null(), "proto",
+			 cause->has_port ? addr_proto_name(cause->proto) : NULL, "via", cause->via, "attempt",
+			 (int)attempt);
+}
+
+const char *daemon_asleep_cause_source(const struct addr *client, char text[static INET6_ADDRSTRLEN])
+{
+	const struct in6_addr *in6 = &client->in6.sin6_addr;
+
+	switch (client->any.sa_family) {
+	case AF_INET:
+		return inet_ntop(AF_INET, &client->in.sin_addr, text, INET6_ADDRSTRLEN);
+	case AF_INET6:
+		/* What came by IPv4 to a socket of both has the address in the last part. */
+		return IN6_IS_ADDR_V4MAPPED(in6) ? inet_ntop(AF_INET, &in6->s6_addr[12], text, INET6_ADDRSTRLEN)
+						 : inet_ntop(AF_INET6, in6, text, INET6_ADDRSTRLEN);
+	default:
+		return NULL;
+	}
+}
+
+void daemon_asleep_cause_format(const struct asleep_cause *cause, char by[static SANDBOX_WAKE_BY_SIZE])
+{
+	if (!cause->has_port)
+		snprintf(by, SANDBOX_WAKE_BY_SIZE, "%s", cause->via);
+	else if (!cause->source)
+		snprintf(by, SANDBOX_WAKE_BY_SIZE, "%u/%s", cause->port, addr_proto_name(cause->proto));
+	else
+		snprintf(by, SANDBOX_WAKE_BY_SIZE, "%u/%s from %s", cause->port, addr_proto_name(cause->proto),
+			 cause->source);
+}
+
+void daemon_asleep_cause_parse(const char *by, char source[static INET6_ADDRSTRLEN], struct asleep_cause *cause)
+{
+	char proto[4] = "";
+	unsigned port = 0;
+
+	source[0] = '\0';
+	bool has_port = sscanf(by, "%u/%3s from %45s", &port, proto, source) >= 2;
+
+	*cause = (struct asleep_cause){ .via = has_port ? "kernel" : "api",
+					.source = *source ? source : NULL,
+					.has_port = has_port,
+					.proto = strcmp(proto, "udp") == 0 ? PROTO_UDP : PROTO_TCP,
+					.port = (uint16_t)port };
+}
