@@ -60,7 +60,7 @@ def copy_program(path, root, place):
 
 
 @pytest.fixture
-def container(host, folder):
+def container(host, cgroup, folder):
     """Starts weftd in a container each time, and says whether it still runs."""
     root = f"{folder}/root"
     copy_program(os.path.join(build_dir(), "weftd"), root, "/usr/sbin/weftd")
@@ -132,6 +132,7 @@ def test_a_container_needs_what_the_document_says(host, container, guest):
         assert {name for name, hop in hops.items() if hop["status"] != "ok"} == {"door", "http"}, hops
         assert re.search(r"open in \S+ \(pid \d+\)", hops["tap"]["detail"]), hops["tap"]
         assert mounts(host)["status"] == "ok", mounts(host)
+        poll_until(lambda: api.show("a1")["endpoints"][0]["path"] == "kernel")
         way = host.connect("10.11.0.1", 7)
     # Another container takes over what the former one left; what goes past weftd never stopped.
     with way, container():
