@@ -193,11 +193,11 @@ const struct option option_table[] = {
 
 	{ "wake", "notify", OPTION_STRING, RELOADABLE, .initial = "", AT(wake.notify), .max = CONFIG_SOCKET_MAX,
 	  .pattern = "an absolute path", .word = "nobody is told but readers of events",
-	  .text =
-	      "The unix socket of the program that resumes sandboxes: weftd asks it by POST /wake when a packet is for "
-	      "one that is asleep." },
+	  .text = "The unix socket of the VM manager, which weftd asks by POST /wake to resume a sandbox that is "
+		  "asleep and that somebody wants." },
 	{ "wake", "ignore", OPTION_NETWORK_LIST, RELOADABLE, .initial = "", AT(wake.ignore),
-	  .text = "A source whose packets wake no sandbox, such as a host that only checks whether it is there." },
+	  .text = "A source whose packets and connections wake no sandbox, such as a host that checks whether "
+		  "sandboxes answer." },
 
 	{ "catalog", "redis", OPTION_STRING, .initial = "", AT(catalog.redis), .max = 320,
 	  .pattern = "HOST:PORT or unix:PATH", .word = "off",
