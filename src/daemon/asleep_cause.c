@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The text of the record is for people, too, so it is short, and names no client's port.
+ */
 #include "daemon/asleep_cause.h"
 
 #include <arpa/inet.h>

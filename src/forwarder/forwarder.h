@@ -139,8 +139,9 @@ struct fwd_wake_port {
 };
 
 struct fwd_wake {
-	bool any;       /* all ports wake it, whatever PORTS says */
-	bool endpoints; /* beside PORTS, any port that a TCP client comes for by an endpoint, the default one too, but not the door */
+	bool any; /* all ports wake it, whatever PORTS says */
+	bool
+	    endpoints; /* beside PORTS, any port to which an endpoint leads a TCP client, the default one too, but not the door */
 	const struct fwd_wake_port *ports;
 	size_t port_count;
 	const struct cidr4 *ignored; /* networks whose clients wake nobody, but are held as others are */
