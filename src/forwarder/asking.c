@@ -140,8 +140,8 @@ void fwd_ask(struct route_side *side, const struct fwd_asking *asking)
 	if (!side->state.paused || !turn || side->asked_turn == turn)
 		return;
 	pthread_mutex_lock(&route->lock);
-	first = turn == route->state.wake_turn && ask->told != turn &&
-		fwd_ask_is_meant(ask, asking) && !fwd_ask_is_ignored(ask, &asking->client);
+	first = turn == route->state.wake_turn && ask->told != turn && fwd_ask_is_meant(ask, asking) &&
+		!fwd_ask_is_ignored(ask, &asking->client);
 	if (first) {
 		ask->told = turn;
 		ask->asking = *asking;

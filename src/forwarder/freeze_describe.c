@@ -69,8 +69,7 @@ static enum frozen_phase fwd_freeze_phase(const struct connection *connection)
 static void fwd_freeze_describe_times(const struct connection *connection, struct frozen *frozen)
 {
 	const struct route_side *side = connection->side;
-	bool hurried =
-	    frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD && !side->state.wake_timeout_ms;
+	bool hurried = frozen->kind == FROZEN_DOOR && frozen->phase == FROZEN_HELD && !side->state.wake_timeout_ms;
 	bool stands = side->state.paused && !hurried;
 	uint64_t now_ms = stands ? side->paused_at_ms : connection->worker->now_ms;
 	uint64_t now_us = clock_now_us();
