@@ -465,6 +465,12 @@ void daemon_asleep_follow(struct tenant *tenant)
 		daemon_asleep_let_go(tenant);
 }
 
+void daemon_asleep_note_unpublished(struct tenant *tenant)
+{
+	if (tenant->asleep.keeps)
+		wake_forget_led(tenant->daemon->asleep->wake, daemon_asleep_address(tenant));
+}
+
 void daemon_asleep_reload(struct daemon *daemon)
 {
 	if (!daemon->asleep)

@@ -47,6 +47,9 @@ void daemon_asleep_follow(struct tenant *tenant);
 /* To be called when its TAP got a carrier, or lost it. */
 void daemon_asleep_note_carrier(struct tenant *tenant);
 
+/* To be called when a port of the host leads past the forwarder to it no more. */
+void daemon_asleep_note_unpublished(struct tenant *tenant);
+
 /* To be called when the configuration was loaded anew. */
 void daemon_asleep_reload(struct daemon *daemon);
 

@@ -91,9 +91,15 @@ static void daemon_patch_announce_differences(struct patch_change *change)
 	const struct sandbox *sandbox = change->sandbox;
 	const struct registry_patch *prepared = &change->prepared;
 
-	for (size_t i = 0; i < sandbox->endpoint_count; i++)
-		if (!daemon_patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
-			daemon_patch_announce(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		const struct endpoint *endpoint = &sandbox->endpoints[i];
+
+		if (daemon_patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, endpoint))
+			continue;
+		if (endpoint->port.via == VIA_NAT)
+			daemon_asleep_note_unpublished(daemon_tenant_of(sandbox));
+		daemon_patch_announce(change->daemon, "unpublished", sandbox->id, endpoint);
+	}
 	for (size_t i = 0; i < prepared->endpoint_count; i++)
 		if (!daemon_patch_has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
 			daemon_patch_announce(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);

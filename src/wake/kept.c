@@ -188,6 +188,18 @@ static void wake_kept_drop(struct wake_kept *kept, struct wake_sleeper *sleeper)
 	free(sleeper);
 }
 
+void wake_kept_forget_led(struct wake_kept *kept, uint32_t host_ip)
+{
+	struct wake_sleeper *sleeper = wake_kept_find(kept, host_ip);
+	struct wake_copy *copy, *next;
+
+	if (!sleeper)
+		return;
+	TAILQ_FOREACH_SAFE(copy, &sleeper->copies, of_sleeper, next)
+	if (copy->asked_known && copy->asked_ip != host_ip)
+		wake_kept_remove(kept, copy);
+}
+
 void wake_kept_close(struct wake_kept *kept, uint32_t host_ip, void (*take)(void *context, struct wake_copy *copy),
 		     void *context)
 {

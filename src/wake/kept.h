@@ -51,6 +51,9 @@ void wake_kept_note_tap(struct wake_kept *kept, uint32_t host_ip, bool open);
 struct wake_copy *wake_kept_add(struct wake_kept *kept, const struct wake_packet *packet, const uint8_t *bytes,
 				uint64_t now_ms);
 
+/* Drops the copies for HOST_IP whose clients had asked for another address. */
+void wake_kept_forget_led(struct wake_kept *kept, uint32_t host_ip);
+
 /* Hands the copies for HOST_IP to TAKE, the oldest first, unless it is NULL; they are freed, and no more are kept. */
 void wake_kept_close(struct wake_kept *kept, uint32_t host_ip, void (*take)(void *context, struct wake_copy *copy),
 		     void *context);

@@ -192,6 +192,11 @@ void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
 	wake_kept_note_tap(wake->kept, host_ip, open);
 }
 
+void wake_forget_led(struct wake *wake, uint32_t host_ip)
+{
+	wake_kept_forget_led(wake->kept, host_ip);
+}
+
 static void wake_send(void *context, struct wake_copy *copy)
 {
 	struct wake *wake = context;

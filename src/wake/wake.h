@@ -84,6 +84,12 @@ void wake_sleep(struct wake *wake, uint32_t host_ip);
 void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open);
 
 /*
+ * A port of the host leads to HOST_IP no more. The copies of packets that came by such a port are dropped, whichever it was: sent again
+ * they would get to whatever listens there now.
+ */
+void wake_forget_led(struct wake *wake, uint32_t host_ip);
+
+/*
  * HOST_IP is asleep no more, or gone. With SEND_AGAIN its copies are sent to what their clients had asked for, which is right if its TAP was
  * closed meanwhile; otherwise they are dropped. To be called when the kernel's sets have the address no more. Harmless if it was not asleep.
  */

@@ -24,12 +24,13 @@ from harness.asleep import (
     scenes,
     send_raw,
     send_syn,
+    syn_acks,
     ways_to,
 )
 from harness.client import echoes
 from harness.daemon import sanitized
-from harness.packets import icmp, tcp, udp
-from harness.wait import poll_until, tried
+from harness.packets import Wire, icmp, tcp, udp
+from harness.wait import poll_until, readable, tried
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 LONG = bool(os.environ.get("WEFT_LONG"))
@@ -352,6 +353,24 @@ def test_wake_and_unregister_at_once(scene):
 
 
 # ---- What is changed while it sleeps ----
+
+
+def test_a_port_that_is_the_sandboxs_no_more_gets_no_copy(scene):
+    """Neither the sandbox nor what has the host's port since is connected to by the copy; the client may try again."""
+    one = scene()
+    sleeper = one.add()
+    one.waker.resume["one"] = lambda said: None
+    sleeper.sleep("closed")
+    send_syn(one.world, WORLD, 40001, HOST, NAT)
+    send_syn(one.world, WORLD, 40002, sleeper.address, ECHO)
+    poll_until(lambda: len(one.events.wakes("one")) == 1)
+    one.api.patch("one", {"unpublish": [f"{HOST}:{NAT}"]})
+    with one.host.listen(NAT, HOST) as listener, Wire(one.world, "eth0") as wire:
+        sleeper.resume()
+        one.api.wait("one", "ready")
+        poll_until(lambda: syn_acks(wire, sleeper.address, ECHO, 40002))
+        assert not syn_acks(wire, HOST, NAT, 40001)
+        assert not readable(listener.fileno(), 0)
 
 
 def test_its_ports_may_be_changed_while_it_sleeps(scene):

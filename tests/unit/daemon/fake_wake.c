@@ -35,6 +35,12 @@ void wake_note_tap(struct wake *wake, uint32_t host_ip, bool open)
 	rooms.tap_open = open;
 }
 
+void wake_forget_led(struct wake *wake, uint32_t host_ip)
+{
+	(void)wake;
+	(void)host_ip;
+}
+
 void wake_awake(struct wake *wake, uint32_t host_ip, bool send_again)
 {
 	(void)wake;

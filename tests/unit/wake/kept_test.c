@@ -206,6 +206,25 @@ START_TEST(it_is_known_which_datagrams_got_into_the_tap)
 }
 END_TEST
 
+START_TEST(copies_that_came_by_another_address_can_be_dropped)
+{
+	struct wake_copy *copy = add(HOST, PROTO_TCP, 1, 'a', NOW);
+
+	copy->asked_known = true;
+	copy->asked_ip = 0xc0000201;
+	copy = add(HOST, PROTO_TCP, 2, 'a', NOW);
+	copy->asked_known = true;
+	copy->asked_ip = HOST;
+	add(HOST, PROTO_TCP, 3, 'a', NOW);
+	wake_kept_forget_led(kept, HOST + 1);
+	ck_assert_uint_eq(wake_kept_count(kept), 3);
+	wake_kept_forget_led(kept, HOST);
+	close_host(HOST);
+	ck_assert_uint_eq(taken, 2);
+	ck_assert_uint_eq(last_port, 3);
+}
+END_TEST
+
 START_TEST(copies_can_be_dropped_unsent)
 {
 	add(HOST, PROTO_TCP, 1, 'a', NOW);
@@ -230,6 +249,7 @@ int main(void)
 	tcase_add_test(keeping, a_flood_to_all_has_an_end);
 	tcase_add_test(keeping, sleeping_twice_keeps_what_is_kept);
 	tcase_add_test(keeping, it_is_known_which_datagrams_got_into_the_tap);
+	tcase_add_test(keeping, copies_that_came_by_another_address_can_be_dropped);
 	tcase_add_test(keeping, copies_can_be_dropped_unsent);
 	suite_add_tcase(suite, keeping);
 	return run_suite(suite);
