@@ -144,7 +144,7 @@ static void wake(void *context, struct control_request *request)
 		control_request_refuse(request, &problem);
 		return;
 	}
-	registry_wake_note(sandbox, clock_wall_ms(), "api");
+	registry_wake_note(sandbox, clock_wall_ms(), "api", "api");
 	control_event(control, "wake", sandbox->id, json_pack("{s:s, s:i}", "via", "api", "attempt", 1));
 	control_request_answer(request, 202, wire_write_sandbox(sandbox, config));
 }

@@ -203,7 +203,7 @@ static void daemon_asleep_tell(struct tenant *tenant, const struct asleep_cause 
 	own->told_ms = clock_now_ms();
 	daemon_asleep_wait(tenant, own->told_ms + sandbox->spec->wake.timeout_ms);
 	daemon_asleep_cause_format(cause, by);
-	registry_wake_note(tenant->sandbox, clock_wall_ms(), by);
+	registry_wake_note(tenant->sandbox, clock_wall_ms(), by, cause->via);
 	daemon_tenant_save(tenant);
 	log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, "sandbox is wanted: its manager is asked to resume it",
 		    F_SANDBOX(sandbox), F_STR("by", sandbox->wake_by), F_STR("via", cause->via),
@@ -330,7 +330,7 @@ static void daemon_asleep_tell_again(struct tenant *tenant)
 	char source[INET6_ADDRSTRLEN];
 	struct asleep_cause cause;
 
-	daemon_asleep_cause_parse(tenant->sandbox->wake_by, source, &cause);
+	daemon_asleep_cause_recall(tenant->sandbox, source, &cause);
 	daemon_asleep_tell(tenant, &cause);
 }
 

@@ -43,15 +43,27 @@ void daemon_asleep_cause_format(const struct asleep_cause *cause, char by[static
 			 cause->source);
 }
 
-void daemon_asleep_cause_parse(const char *by, char source[static INET6_ADDRSTRLEN], struct asleep_cause *cause)
+/* A record of a weftd that wrote no way has what follows from the rest of it. */
+static const char *daemon_asleep_cause_via(const char *written, bool has_port)
+{
+	static const char *const vias[] = { "kernel", "forwarder", "front-door", "api" };
+
+	for (size_t i = 0; i < sizeof(vias) / sizeof(vias[0]); i++)
+		if (strcmp(written, vias[i]) == 0)
+			return vias[i];
+	return has_port ? "kernel" : "api";
+}
+
+void daemon_asleep_cause_recall(const struct sandbox *sandbox, char source[static INET6_ADDRSTRLEN],
+				struct asleep_cause *cause)
 {
 	char proto[4] = "";
 	unsigned port = 0;
 
 	source[0] = '\0';
-	bool has_port = sscanf(by, "%u/%3s from %45s", &port, proto, source) >= 2;
+	bool has_port = sscanf(sandbox->wake_by, "%u/%3s from %45s", &port, proto, source) >= 2;
 
-	*cause = (struct asleep_cause){ .via = has_port ? "kernel" : "api",
+	*cause = (struct asleep_cause){ .via = daemon_asleep_cause_via(sandbox->wake_via, has_port),
 					.source = *source ? source : NULL,
 					.has_port = has_port,
 					.proto = strcmp(proto, "udp") == 0 ? PROTO_UDP : PROTO_TCP,

@@ -3,8 +3,7 @@
 #define WEFT_DAEMON_ASLEEP_CAUSE_H
 
 /*
- * What wakes a sandbox, as the members of the event `wake` and as the text of its record, which the next run reads. The text has no `via`, so
- * after a restart a client counts as a packet.
+ * What wakes a sandbox, as the members of the event `wake` and as the text of its record, which the next run reads.
  */
 
 #include "base/addr.h"
@@ -16,7 +15,7 @@
 #include <stdint.h>
 
 struct asleep_cause {
-	const char *via;
+	const char *via;    /* kernel, forwarder, front-door, api */
 	const char *source; /* an address; NULL: not known, or none */
 	bool has_port;      /* PROTO and PORT are set */
 	enum proto proto;
@@ -33,7 +32,8 @@ const char *daemon_asleep_cause_source(const struct addr *client, char text[stat
 /* Writes the text of the record: "8080/tcp from 192.0.2.7", or "api". */
 void daemon_asleep_cause_format(const struct asleep_cause *cause, char by[static SANDBOX_WAKE_BY_SIZE]);
 
-/* Reads BY, a text of daemon_asleep_cause_format(). SOURCE gets the address, to which CAUSE then points. */
-void daemon_asleep_cause_parse(const char *by, char source[static INET6_ADDRSTRLEN], struct asleep_cause *cause);
+/* Reads what the record of SANDBOX tells of it. SOURCE gets the address, to which CAUSE then points. */
+void daemon_asleep_cause_recall(const struct sandbox *sandbox, char source[static INET6_ADDRSTRLEN],
+				struct asleep_cause *cause);
 
 #endif

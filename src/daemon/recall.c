@@ -98,6 +98,7 @@ int daemon_recall_sandbox(struct daemon *daemon, struct stored *stored, struct e
 	sandbox->last_activity_ms = stored->last_activity_ms;
 	sandbox->wake_asked_ms = stored->wake_asked_ms;
 	memcpy(sandbox->wake_by, stored->wake_by, sizeof(sandbox->wake_by));
+	memcpy(sandbox->wake_via, stored->wake_via, sizeof(sandbox->wake_via));
 	sandbox->strict = stored->strict;
 	sandbox->mtu = stored->mtu;
 	sandbox->others = steal_ptr(&stored->others);

@@ -94,7 +94,7 @@ struct sandbox_key {
 };
 
 /* The text that says who wanted a sandbox, with its end. */
-enum { SANDBOX_WAKE_BY_SIZE = 64 };
+enum { SANDBOX_WAKE_BY_SIZE = 64, SANDBOX_WAKE_VIA_SIZE = 16 };
 
 /* A UUID as text, with its end. */
 enum { SANDBOX_EXECUTION_SIZE = 37 };
@@ -117,11 +117,12 @@ struct sandbox {
 	int64_t registered_ms;    /* wall clock */
 	int64_t last_activity_ms; /* wall clock; 0: none yet */
 	int64_t wake_asked_ms;    /* wall clock: its manager was asked to resume it; 0: not since it was paused */
-	char wake_by[SANDBOX_WAKE_BY_SIZE]; /* who wanted it first: "8080/tcp from 192.0.2.7", "api"; "" with 0 */
-	unsigned mtu;                       /* of its TAP */
-	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
-	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
-	struct endpoint *endpoints;         /* owned; one for each of spec->ports, in their order */
+	char wake_by[SANDBOX_WAKE_BY_SIZE];   /* who wanted it first: "8080/tcp from 192.0.2.7", "api"; "" with 0 */
+	char wake_via[SANDBOX_WAKE_VIA_SIZE]; /* the way on which that came: kernel, front-door */
+	unsigned mtu;                         /* of its TAP */
+	uint64_t netns_device, netns_inode;   /* which namespace is its own, stat(2); inode 0: not known */
+	struct spec *spec;                    /* owned; as the manager asked for it, PATCHes included */
+	struct endpoint *endpoints;           /* owned; one for each of spec->ports, in their order */
 	size_t endpoint_count;
 	uint64_t
 	    default_turn; /* grows with each take of the default from another: the higher counts where files disagree */
@@ -165,7 +166,7 @@ bool registry_wakes_at(const struct sandbox *sandbox, enum proto proto, uint16_t
 int registry_wake_check(const struct sandbox *sandbox, struct problem *problem);
 
 /* The manager was asked at NOW_MS of the wall clock to resume SANDBOX, because of BY. Only the first call in a pause is noted. */
-void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by);
+void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by, const char *via);
 
 /* A pause of SANDBOX begins, or is over: its manager has not been asked. */
 void registry_wake_forget(struct sandbox *sandbox);

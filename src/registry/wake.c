@@ -124,18 +124,19 @@ int registry_wake_check(const struct sandbox *sandbox, struct problem *problem)
 	return 0;
 }
 
-void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by)
+void registry_wake_note(struct sandbox *sandbox, int64_t now_ms, const char *by, const char *via)
 {
 	if (sandbox->wake_asked_ms)
 		return;
 	sandbox->wake_asked_ms = now_ms;
 	snprintf(sandbox->wake_by, sizeof(sandbox->wake_by), "%s", by);
+	snprintf(sandbox->wake_via, sizeof(sandbox->wake_via), "%s", via);
 }
 
 void registry_wake_forget(struct sandbox *sandbox)
 {
 	sandbox->wake_asked_ms = 0;
-	sandbox->wake_by[0] = '\0';
+	sandbox->wake_by[0] = sandbox->wake_via[0] = '\0';
 }
 
 int64_t registry_sandbox_idle_ms(const struct sandbox *sandbox, int64_t now_ms)

@@ -68,21 +68,23 @@ static json_t *store_encode_others(json_t *object, const char *text)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	json_t *object = json_pack(
-	    "{s:i, s:s, s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
-	    "s:o}",
-	    "version", STORE_VERSION, "id", sandbox->id, "execution", sandbox->execution, "slot", (int)sandbox->slot,
-	    "layout", store_encode_layout(sandbox->layout), "paused", sandbox->paused, "draining",
-	    sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "tap_lost",
-	    sandbox->failure == FAILURE_TAP, "strict", sandbox->strict, "registered_ms",
-	    (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
-	    "wake_asked_ms", (json_int_t)sandbox->wake_asked_ms, "wake_by", sandbox->wake_by, "mtu",
-	    (json_int_t)sandbox->mtu, "netns_device", (json_int_t)sandbox->netns_device, "netns_inode",
-	    (json_int_t)sandbox->netns_inode, "connections_entered", (json_int_t)sandbox->counters.connections_entered,
-	    "default_turn", (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
-	    wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
-			     store_encode_endpoint),
-	    "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
+	json_t *object =
+	    json_pack("{s:i, s:s, s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, "
+		      "s:o, s:o, s:o, "
+		      "s:o}",
+		      "version", STORE_VERSION, "id", sandbox->id, "execution", sandbox->execution, "slot",
+		      (int)sandbox->slot, "layout", store_encode_layout(sandbox->layout), "paused", sandbox->paused,
+		      "draining", sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN,
+		      "tap_lost", sandbox->failure == FAILURE_TAP, "strict", sandbox->strict, "registered_ms",
+		      (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
+		      "wake_asked_ms", (json_int_t)sandbox->wake_asked_ms, "wake_by", sandbox->wake_by, "wake_via",
+		      sandbox->wake_via, "mtu", (json_int_t)sandbox->mtu, "netns_device",
+		      (json_int_t)sandbox->netns_device, "netns_inode", (json_int_t)sandbox->netns_inode,
+		      "connections_entered", (json_int_t)sandbox->counters.connections_entered, "default_turn",
+		      (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
+		      wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
+				       store_encode_endpoint),
+		      "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
 
 	return store_encode_others(object, sandbox->others);
 }
@@ -196,19 +198,33 @@ static int store_read_wake_asked(const struct wire_reader *reader, const struct 
 	return wire_read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->wake_asked_ms);
 }
 
-static int store_read_wake_by(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			      void *target)
+static int store_read_short_text(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				 char *into, size_t size)
 {
-	struct stored *stored = target;
 	const char *text = "";
 
 	if (wire_read_string(reader, place, value, &text) < 0)
 		return -1;
-	if (strlen(text) >= sizeof(stored->wake_by))
-		return wire_refuse(reader, place, "%zu bytes, and %zu are the most", strlen(text),
-				   sizeof(stored->wake_by) - 1);
-	strcpy(stored->wake_by, text);
+	if (strlen(text) >= size)
+		return wire_refuse(reader, place, "%zu bytes, and %zu are the most", strlen(text), size - 1);
+	strcpy(into, text);
 	return 0;
+}
+
+static int store_read_wake_by(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			      void *target)
+{
+	struct stored *stored = target;
+
+	return store_read_short_text(reader, place, value, stored->wake_by, sizeof(stored->wake_by));
+}
+
+static int store_read_wake_via(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *target)
+{
+	struct stored *stored = target;
+
+	return store_read_short_text(reader, place, value, stored->wake_via, sizeof(stored->wake_via));
 }
 
 static int store_read_strict(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
@@ -419,6 +435,7 @@ static int store_decode_json(json_t *json, const struct wire_reader *reader, str
 		{ "last_activity_ms", store_read_activity, WIRE_REQUIRED },
 		{ "wake_asked_ms", store_read_wake_asked, WIRE_OPTIONAL },
 		{ "wake_by", store_read_wake_by, WIRE_OPTIONAL },
+		{ "wake_via", store_read_wake_via, WIRE_OPTIONAL },
 		{ "strict", store_read_strict, WIRE_OPTIONAL },
 		{ "mtu", store_read_mtu, WIRE_REQUIRED },
 		{ "netns_device", store_read_netns_device, WIRE_OPTIONAL },

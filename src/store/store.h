@@ -108,6 +108,7 @@ struct stored {
 	int64_t last_activity_ms;
 	int64_t wake_asked_ms;
 	char wake_by[SANDBOX_WAKE_BY_SIZE];
+	char wake_via[SANDBOX_WAKE_VIA_SIZE];
 	bool strict;
 	unsigned mtu;
 	const struct config_layout *layout; /* of its slot; NULL: the file is of a weftd that wrote none */

@@ -1,66 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A paused sandbox: what wakes it, how often the manager is asked, and what becomes of packets and of a kernel that lacks something. */
+/* A paused sandbox: what wakes it, how often the manager is asked, and what becomes of packets. */
 #include "base/addr.h"
 #include "base/clock.h"
-#include "base/err.h"
-#include "config/config.h"
 #include "config/layout.h"
 #include "daemon/asleep.h"
 #include "daemon/follow.h"
-#include "daemon/loopback.h"
 #include "daemon/patch.h"
 #include "daemon/pausing.h"
 #include "daemon/tenant.h"
-#include "unit/daemon/flow_fixture.h"
+#include "unit/daemon/asleep_fixture.h"
 #include "unit/run_suite.h"
-#include "wire/wire.h"
 
 #include <check.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <jansson.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-
-static void setup(void)
-{
-	const struct registry_watcher watcher = { .state_changed = daemon_follow_state_changed, .context = &weftd };
-	struct err err;
-
-	flow_setup();
-	weftd.base = event_base_new();
-	ck_assert_ptr_nonnull(weftd.base);
-	ck_assert_int_eq(daemon_asleep_start(&weftd, &err), 0);
-	weftd.config->wake.notify = strdup("/run/manager.sock");
-	registry_watch(weftd.registry, &watcher);
-}
-
-static void teardown(void)
-{
-	flow_teardown();
-	daemon_asleep_stop(&weftd);
-	event_base_free(weftd.base);
-}
 
 static struct tenant_asleep *asleep(void)
 {
 	return &daemon_tenant_of(found())->asleep;
-}
-
-/* A PATCH with the body TEXT, answered with STATUS. */
-static void change(const char *text, int status)
-{
-	struct control_reply reply;
-	struct control_request *request = fake_request(&reply, HTTP_PATCH, "a1");
-	json_t *body = json_loads(text, 0, NULL);
-	struct problem problem;
-
-	ck_assert_msg(wire_read_patch(body, weftd.config, &request->patch, &problem) == 0, "%s", problem.detail);
-	json_decref(body);
-	daemon_patch(&weftd, request);
-	settle();
-	assert_answered(&reply, status);
 }
 
 /* A packet for the guest's PORT. */
@@ -403,6 +362,27 @@ START_TEST(a_manager_that_resumes_it_is_not_asked_to)
 }
 END_TEST
 
+/* As over a restart. */
+START_TEST(who_wanted_it_is_still_known_when_the_manager_is_asked_anew)
+{
+	static const char *const written[] = { NULL, "", "from the moon" }, *const vias[] = { "front-door", "kernel",
+											      "kernel" };
+	char via[32];
+
+	fall_asleep();
+	client(80, true);
+	if (written[_i])
+		strcpy(found()->wake_via, written[_i]);
+	follow_watcher.failed(&weftd, found()->slot, FAILURE_NAMESPACE, "gone");
+	follow_watcher.recovered(&weftd, found()->slot);
+	ck_assert_uint_eq(rooms.tells, 2);
+	snprintf(via, sizeof(via), "\"via\":\"%s\"", vias[_i]);
+	expect_event(via);
+	expect_event("\"source\":\"127.0.0.1\"");
+	expect_event("\"dest_port\":80");
+}
+END_TEST
+
 START_TEST(a_failure_ends_the_sleep_and_its_end_begins_it_anew)
 {
 	fall_asleep();
@@ -431,89 +411,12 @@ START_TEST(a_route_without_memory_learns_later_what_wakes_the_guest)
 }
 END_TEST
 
-/* ---- The kernel's part ---- */
-
-START_TEST(a_pause_that_the_kernel_lacks_something_for_is_one_all_the_same)
-{
-	struct control_reply reply;
-
-	have_sandbox();
-	patch(&reply);
-	fake_turned(ENOBUFS);
-	assert_answered(&reply, 200);
-	ck_assert(found()->paused);
-	ck_assert_uint_eq(rooms.troubles, 1);
-	for (unsigned i = 0; i < 2; i++) {
-		daemon_pausing_try_again(&weftd, found());
-		ck_assert(daemon_tenant_of(found())->busy);
-		fake_turned(ENOBUFS);
-	}
-	ck_assert_uint_eq(rooms.troubles, 1);
-	daemon_pausing_try_again(&weftd, found());
-	fake_turned(0);
-	ck_assert_uint_eq(rooms.turns.pauses, 4);
-	ck_assert_uint_eq(rooms.repairs, 1);
-	daemon_pausing_try_again(&weftd, found());
-	ck_assert_ptr_null(rooms.turning);
-}
-END_TEST
-
-START_TEST(a_resume_that_failed_is_repeated_as_it_was_asked_for)
-{
-	have_sandbox();
-	change("{\"paused\": true}", 200);
-
-	struct control_reply reply;
-	struct control_request *request = fake_request(&reply, HTTP_PATCH, "a1");
-
-	request->patch.has_paused = request->patch.reset_flows = true;
-	daemon_patch(&weftd, request);
-	ck_assert(found()->paused);
-	fake_turned(ENOMEM);
-	assert_answered(&reply, 200);
-	ck_assert(!found()->paused);
-	ck_assert(found()->strict);
-	daemon_pausing_try_again(&weftd, found());
-	fake_turned(0);
-	ck_assert_uint_eq(rooms.turns.resumes, 2);
-	ck_assert(!rooms.turns.kept);
-}
-END_TEST
-
-/* A rollback may have brought a guest of before its server started. */
-START_TEST(ports_have_to_answer_anew_where_flows_were_reset)
-{
-	have_sandbox();
-	daemon_loopback_on_answered(daemon_tenant_of(found()), 81, PROTO_TCP);
-	change("{\"paused\": true}", 200);
-	change(_i ? "{\"paused\": false, \"flows\": \"reset\"}" : "{\"paused\": false}", 200);
-	ck_assert_uint_eq(daemon_tenant_of(found())->entered.answered.count, !_i);
-}
-END_TEST
-
-START_TEST(a_resume_that_a_stop_cancels_leaves_it_paused)
-{
-	have_sandbox();
-	change("{\"paused\": true}", 200);
-
-	struct control_reply reply;
-	struct control_request *request = fake_request(&reply, HTTP_PATCH, "a1");
-
-	request->patch.has_paused = true;
-	daemon_patch(&weftd, request);
-	daemon_become(&weftd, DAEMON_STOPPING);
-	fake_turned(ECANCELED);
-	assert_answered(&reply, 503);
-	ck_assert(found()->paused);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("daemon/asleep");
-	TCase *wakes = tcase_create("wakes"), *kernel = tcase_create("kernel");
+	TCase *wakes = tcase_create("wakes");
 
-	tcase_add_checked_fixture(wakes, setup, teardown);
+	tcase_add_checked_fixture(wakes, asleep_setup, asleep_teardown);
 	tcase_add_test(wakes, a_packet_for_a_listed_port_asks_the_manager_once);
 	tcase_add_loop_test(wakes, a_client_of_the_forwarder_asks_too_and_again_when_it_is_time, 0, 2);
 	tcase_add_test(wakes, a_client_at_the_default_endpoint_counts_as_one_of_a_published_port);
@@ -529,14 +432,9 @@ int main(void)
 	tcase_add_test(wakes, an_end_while_it_is_asked_lets_go_of_all);
 	tcase_add_test(wakes, each_pause_is_a_sleep_of_its_own);
 	tcase_add_test(wakes, a_manager_that_resumes_it_is_not_asked_to);
+	tcase_add_loop_test(wakes, who_wanted_it_is_still_known_when_the_manager_is_asked_anew, 0, 3);
 	tcase_add_test(wakes, a_failure_ends_the_sleep_and_its_end_begins_it_anew);
 	tcase_add_test(wakes, a_route_without_memory_learns_later_what_wakes_the_guest);
 	suite_add_tcase(suite, wakes);
-	tcase_add_checked_fixture(kernel, setup, teardown);
-	tcase_add_test(kernel, a_pause_that_the_kernel_lacks_something_for_is_one_all_the_same);
-	tcase_add_test(kernel, a_resume_that_failed_is_repeated_as_it_was_asked_for);
-	tcase_add_loop_test(kernel, ports_have_to_answer_anew_where_flows_were_reset, 0, 2);
-	tcase_add_test(kernel, a_resume_that_a_stop_cancels_leaves_it_paused);
-	suite_add_tcase(suite, kernel);
 	return run_suite(suite);
 }

@@ -59,6 +59,7 @@ START_TEST(what_is_saved_is_loaded_again)
 	a->last_activity_ms = 1234567890123;
 	a->wake_asked_ms = 1234567890124;
 	strcpy(a->wake_by, "api");
+	strcpy(a->wake_via, "front-door");
 	a->strict = true;
 	save(a);
 	load();
@@ -83,6 +84,7 @@ START_TEST(what_is_saved_is_loaded_again)
 	ck_assert_int_eq(stored->last_activity_ms, 1234567890123);
 	ck_assert_int_eq(stored->wake_asked_ms, 1234567890124);
 	ck_assert_str_eq(stored->wake_by, "api");
+	ck_assert_str_eq(stored->wake_via, "front-door");
 	ck_assert(stored->strict);
 	ck_assert_uint_eq(stored->mtu, 1400);
 	ck_assert_uint_eq(stored->base.bytes_to_guest, 1);

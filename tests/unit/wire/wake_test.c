@@ -290,8 +290,8 @@ START_TEST(who_asks_is_shown_while_it_is_paused)
 
 	ck_assert_int_eq(clock_parse("2026-01-14T09:37:00Z", &asked_ms), 0);
 	ck_assert(registry_sandbox_is_asleep(sandbox) && !registry_sandbox_is_asked(sandbox));
-	registry_wake_note(sandbox, asked_ms, "80/tcp from 192.0.2.7");
-	registry_wake_note(sandbox, asked_ms + 1000, "api");
+	registry_wake_note(sandbox, asked_ms, "80/tcp from 192.0.2.7", "kernel");
+	registry_wake_note(sandbox, asked_ms + 1000, "api", "api");
 	ck_assert(registry_sandbox_is_asked(sandbox));
 	expect_shown(sandbox, "{\"ports\": [80], \"min_awake_ms\": 5000, \"timeout_ms\": 60000,"
 			      " \"asked_at\": \"2026-01-14T09:37:00Z\", \"by\": \"80/tcp from 192.0.2.7\"}");
