@@ -177,8 +177,8 @@ void fwd_route_await_client(struct fwd_route *route);
 void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits);
 
 /*
- * Calls ANSWERED for each port of the guest that has answered a client of a loopback address, once until the carrier is lost. To be set
- * before the route has a namespace.
+ * Calls ANSWERED for each port of the guest that has answered a client of a loopback address: once by each worker that serves such a client,
+ * until the carrier is lost or a resume resets the flows. To be set before the route has a namespace.
  */
 void fwd_route_on_answered(struct fwd_route *route, void (*answered)(void *context, uint16_t port, enum proto proto),
 			   void *context);
