@@ -10,7 +10,7 @@ import pytest
 
 from harness.edge import ask, to
 from harness.front_door import HTTP, HTTPS, SOCKET, Door
-from harness.sdk import SDKS, versions
+from harness.sdk import SDKS, StandinBox, versions
 from harness.wait import poll_until
 from harness.waker import Waker
 
@@ -84,9 +84,25 @@ def uses(sdk):
     assert sdk.call("read", path="large", digest=True)["size"] == size
 
 
-def serve(cloud, name, port=8080):
+def serve(cloud, sdk, name, port=8080):
     """A server of HTTP in the guest, which tells the sandbox's id."""
-    cloud.sandboxes[name].box.vmm.guests[0].serve(f"{port},http,{name}")
+    box = cloud.sandboxes[name].box
+    if isinstance(box, StandinBox):
+        box.vmm.guests[0].serve(f"{port},http,{name}")
+        return
+    answer = f"HTTP/1.1 200 OK\\r\\nContent-Length: {len(name)}\\r\\nConnection: close\\r\\n\\r\\n{name}"
+    lines = [
+        "import socket",
+        f"listener = socket.create_server(('', {port}))",
+        "while True:",
+        "    client = listener.accept()[0]",
+        "    client.recv(65536)",
+        f"    client.sendall(b'{answer}')",
+        "    client.close()",
+    ]
+    sdk.call("start", cmd=f'exec python3 -c "{chr(10).join(lines)}"')
+    asks = f"import socket; socket.create_connection(('127.0.0.1', {port}))"
+    sdk.run(f'until python3 -c "{asks}" 2>/dev/null; do sleep 0.1; done')
 
 
 # ---- Full mode ----
@@ -163,7 +179,7 @@ def test_a_private_sandbox_shows_its_ports_to_those_with_its_token(by_url, cloud
     created = sdk.created.result()
     name, token = created["sandbox"], created["token"]
     assert sdk.run("echo hello") == "hello\n"  # the agent has tokens of its own
-    serve(cloud, name)
+    serve(cloud, sdk, name)
     assert ask(host, headers=to(name, 8080)).status == 403
     assert ask(host, headers=to(name, 8080, **{"E2b-Traffic-Access-Token": "guessed"})).status == 403
     told = ask(host, headers=to(name, 8080, **{"E2b-Traffic-Access-Token": token}))
@@ -220,7 +236,7 @@ def test_with_a_domain_each_sandbox_has_names_of_its_own(names, host, folder, da
         client = sdk(kind, env={**keys, **trust})
         name = client.created.result()["sandbox"]
         uses(client)
-        serve(cloud, name)
+        serve(cloud, client, name)
         place = client.call("host", port=8080)["host"]
         assert place == f"8080-{name}.{DOMAIN}"
         assert name in host.output(["curl", "-s", "--cacert", authority, f"https://{place}/health"])

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness.api import endpoint_port
+from harness.host import LOOPBACK
 from harness.sdk import SDKS, CallFailed
 from harness.wait import poll_until
 
@@ -176,13 +177,18 @@ def test_weftd_gone_during_a_command_leaves_the_kernel_path_alone(daemon, box, s
     box(sandbox).boot()
     kernel, forwarded = sdk(kind, url=f"http://{sandbox['host_ip']}:49983"), sdk(kind)
     kept, kept_pid, _ = in_the_middle(kernel)
-    lost, _, began = in_the_middle(forwarded)
+    lost, lost_pid, began = in_the_middle(forwarded)
     stopped = ms(began)
     if how == "killed":
         daemon.kill()
     else:
         daemon.stop()
     assert kernel.run("echo hello") == "hello\n"
+    if LOOPBACK == "kernel":  # its client was led to the guest, and needs weftd no more
+        daemon.start()
+        finish(forwarded, lost, lost_pid)
+        finish(kernel, kept, kept_pid)
+        return
     told = lost.failure().told_ms - stopped
     assert told < AT_ONCE + (0 if how == "killed" else 6000), told  # a stop drains for stop_drain, 5 s, first
     forwarded.wait_disconnected()
