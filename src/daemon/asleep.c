@@ -41,6 +41,7 @@ struct asleep {
 	struct wake *wake;
 	struct timer timer; /* for the earliest due time of all */
 	uint64_t timer_ms;  /* that time; 0: the timer is not armed */
+	bool notifies;      /* there is a [wake] notify */
 };
 
 /* ---- The phase ---- */
@@ -471,15 +472,29 @@ void daemon_asleep_note_unpublished(struct tenant *tenant)
 		wake_forget_led(tenant->daemon->asleep->wake, daemon_asleep_address(tenant));
 }
 
+/* NEW: there is a socket of the manager's now, and there was none. What asked before has not come there. */
+static void daemon_asleep_reload_tenant(struct tenant *tenant, bool new)
+{
+	if (tenant->asleep.phase == ASLEEP_AWAKE)
+		return;
+	daemon_asleep_go_on_sleeping(tenant);
+	if (new && tenant->asleep.phase == ASLEEP_ASKED && !tenant->pausing.resuming)
+		daemon_asleep_tell_again(tenant);
+}
+
 void daemon_asleep_reload(struct daemon *daemon)
 {
+	bool new;
+
 	if (!daemon->asleep)
 		return;
+	new = daemon->config->wake.notify && !daemon->asleep->notifies;
+	daemon->asleep->notifies = daemon->config->wake.notify;
 	wake_redirect(daemon->asleep->wake, daemon->config->wake.notify);
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		if (sandbox->tenant && daemon_tenant_of(sandbox)->asleep.phase != ASLEEP_AWAKE)
-			daemon_asleep_go_on_sleeping(daemon_tenant_of(sandbox));
+		if (sandbox->tenant)
+			daemon_asleep_reload_tenant(daemon_tenant_of(sandbox), new);
 }
 
 void daemon_asleep_stats(const struct daemon *daemon, struct wake_stats *stats)
@@ -497,6 +512,7 @@ int daemon_asleep_start(struct daemon *daemon, struct err *err)
 	if (!asleep)
 		return err_set(err, ENOMEM, "start");
 	asleep->daemon = daemon;
+	asleep->notifies = daemon->config->wake.notify;
 	daemon->asleep = asleep;
 	asleep->wake = wake_new(daemon->base, daemon->config, &watcher, err);
 	if (!asleep->wake)

@@ -2,9 +2,7 @@
 #ifndef WEFT_DAEMON_ASLEEP_CAUSE_H
 #define WEFT_DAEMON_ASLEEP_CAUSE_H
 
-/*
- * What wakes a sandbox, as the members of the event `wake` and as the text of its record, which the next run reads.
- */
+/* What wakes a sandbox, as the members of the event `wake` and as the text of its record, which the next run reads. */
 
 #include "base/addr.h"
 #include "registry/registry.h"

@@ -2,6 +2,7 @@
 /* A paused sandbox: what wakes it, how often the manager is asked, and what becomes of packets. */
 #include "base/addr.h"
 #include "base/clock.h"
+#include "config/config.h"
 #include "config/layout.h"
 #include "daemon/asleep.h"
 #include "daemon/follow.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct tenant_asleep *asleep(void)
@@ -383,6 +385,24 @@ START_TEST(who_wanted_it_is_still_known_when_the_manager_is_asked_anew)
 }
 END_TEST
 
+/* By a reload. */
+START_TEST(a_manager_that_gets_a_socket_is_told_there_of_what_is_asked)
+{
+	fall_asleep();
+	if (_i)
+		packet(PROTO_TCP, 80);
+	free(weftd.config->wake.notify);
+	weftd.config->wake.notify = NULL;
+	daemon_asleep_reload(&weftd);
+	ck_assert_uint_eq(rooms.tells, _i);
+	weftd.config->wake.notify = strdup("/run/new.sock");
+	for (unsigned i = 0; i < 2; i++) {
+		daemon_asleep_reload(&weftd);
+		ck_assert_uint_eq(rooms.tells, 2 * _i);
+	}
+}
+END_TEST
+
 START_TEST(a_failure_ends_the_sleep_and_its_end_begins_it_anew)
 {
 	fall_asleep();
@@ -433,6 +453,7 @@ int main(void)
 	tcase_add_test(wakes, each_pause_is_a_sleep_of_its_own);
 	tcase_add_test(wakes, a_manager_that_resumes_it_is_not_asked_to);
 	tcase_add_loop_test(wakes, who_wanted_it_is_still_known_when_the_manager_is_asked_anew, 0, 3);
+	tcase_add_loop_test(wakes, a_manager_that_gets_a_socket_is_told_there_of_what_is_asked, 0, 2);
 	tcase_add_test(wakes, a_failure_ends_the_sleep_and_its_end_begins_it_anew);
 	tcase_add_test(wakes, a_route_without_memory_learns_later_what_wakes_the_guest);
 	suite_add_tcase(suite, wakes);
