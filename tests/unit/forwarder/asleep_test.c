@@ -232,7 +232,7 @@ static void on_answered(void *context, uint16_t port, enum proto proto)
 	answered++;
 }
 
-/* Of a guest that was rolled back nobody knows who listens. */
+/* Of a guest that was rolled back nobody knows who listens. Each of the two workers tells it for itself. */
 START_TEST(that_a_port_answers_is_told_again_after_a_resume_that_resets)
 {
 	answered = 0;
@@ -240,14 +240,17 @@ START_TEST(that_a_port_answers_is_told_again_after_a_resume_that_resets)
 	flow_open(&lab, &flow);
 	while (answered < 1)
 		lab_turn(&lab);
-	fwd_route_pause(lab.route);
-	lab_wait_for_state(&lab, "paused");
-	fwd_route_resume(lab.route, !_i);
-	flow_open(&lab, &other);
-	while (answered < 1U + (unsigned)_i)
-		lab_turn(&lab);
-	turn_a_while();
-	ck_assert_uint_eq(answered, 1 + _i);
+	for (unsigned resumes = 1; resumes <= 3; resumes++) {
+		fwd_route_pause(lab.route);
+		lab_wait_for_state(&lab, "paused");
+		fwd_route_resume(lab.route, !_i);
+		flow_close(&other);
+		flow_open(&lab, &other);
+		while (_i && answered < 1 + resumes)
+			lab_turn(&lab);
+		turn_a_while();
+	}
+	ck_assert(_i ? answered >= 4 : answered <= 2);
 }
 END_TEST
 
