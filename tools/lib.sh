@@ -13,7 +13,7 @@ build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev lib
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
 test_packages=(python3 python3-pip python3-setuptools python3-wheel python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema python3-h2 ethtool zsh fish
-	iputils-ping conntrack dpkg-dev debhelper lintian git chromium golang-go redis-server
+	iputils-ping conntrack iptables dpkg-dev debhelper lintian git chromium golang-go redis-server
 	haproxy openssl socat nghttp2-client python3-websockets python3-grpcio)
 lint_packages=(clang-format-14 clang-tidy-14 cppcheck shellcheck groff mypy) # the versions of Debian 12
 

@@ -99,7 +99,7 @@ def test_a_clean_host_has_no_fault(doctor, host):
     done = doctor.run("--json")
     assert done.returncode == 0, done.stdout
     checks = [finding["check"] for finding in json.loads(done.stdout)]
-    assert len(checks) == len(set(checks)) == 23
+    assert len(checks) == len(set(checks)) == 24
 
 
 def test_it_reads_as_lines(doctor, host):

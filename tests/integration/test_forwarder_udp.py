@@ -240,13 +240,13 @@ class Sender:
 
     def quiet(self, ports, source="127.0.0.1"):
         """The forwarder has seen each before the next ones come, so none is lost on the way."""
-        for port in ports:
-            before = self.seen()
+        before = self.seen()
+        for sent, port in enumerate(ports, 1):
             with self.host.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
                 one.bind((source, port))
                 one.sendto(b"quiet", ("127.0.0.1", 5353))
             if port % 50 == 0 or port == ports[-1] or len(ports) < 50:
-                poll_until(lambda: self.seen() > before)  # pylint: disable=cell-var-from-loop
+                poll_until(lambda: self.seen() >= before + sent)  # pylint: disable=cell-var-from-loop
 
     def seen(self):
         return self.forwarder.values("routestats a1")["total"] + self.forwarder.stats()["udp_lost"]

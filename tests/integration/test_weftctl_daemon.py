@@ -118,6 +118,18 @@ def test_events_follow_a_sandbox(daemon, host):
         child.stdout.close()
 
 
+def is_connected(process):
+    """Whether PROCESS has a unix socket that is connected, be it accepted or not yet."""
+    folder = f"/proc/{process.pid}"
+    own = set()
+    for number in os.listdir(f"{folder}/fd"):
+        with contextlib.suppress(OSError):
+            own.add(os.readlink(f"{folder}/fd/{number}"))
+    with open(f"{folder}/net/unix", encoding="ascii", errors="replace") as table:
+        lines = [line.split() for line in table][1:]
+    return any(f"socket:[{line[6]}]" in own and line[5] == "03" for line in lines)
+
+
 def test_streams_and_waits_end_with_a_word_and_go_on_over_a_restart(weftd, host, guest):
     daemon = weftd({"http": {"listen": "127.0.0.1:9477"}})
     daemon.api.register("a1")
@@ -133,6 +145,7 @@ def test_streams_and_waits_end_with_a_word_and_go_on_over_a_restart(weftd, host,
         with daemon.api.events() as lines:
             assert [next(lines)["type"] for _ in range(2)] == ["snapshot", "snapshot-end"]
             daemon.api.patch("a1", {"labels": {"k": "v"}, "publish": [80]})
+            poll_until(lambda: is_connected(children[1]))
             daemon.stop()
             last = list(lines)[-1]
         assert (last["type"], last["boot"]) == ("stopping", seen[-1]["boot"])
