@@ -114,7 +114,7 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     seen.look("pause", BUSY, "--wake", "any", values=[f"{BUSY} is asleep"])
     seen.look("ls", values=["asleep", "IDLE"])
     seen.look("resume", BUSY, values=[f"{BUSY} is"])
-    seen.look("wake", "--help", values=["usage: weftctl", "until its manager has resumed it"], words=True)
+    seen.look("wake", "--help", values=["usage: weftctl", "until its manager resumes it"], words=True)
     seen.look("policy", BUSY, values=["internet", "203.0.113.0/24", "198.51.100.7/32 tcp", "8039", "192.0.2.0/24 udp"])
     seen.look("reach", BUSY, "203.0.113.9:443", values=["allowed", "203.0.113.9:443", "policy:"])
     seen.look("register", LONG, "--port", "80", values=[LONG, "10.11.0.2", "waiting", "127.0.0.1:", "[::1]:"])
