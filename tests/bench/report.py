@@ -127,7 +127,8 @@ def plot(path, panels, title):
         "set yrange [0:*]",
     ]
     for name, series, rows in panels:
-        script += [f"set title '{name}'", "$data << EOD", "\t".join(["label", *(f'"{one}"' for one in series)])]
+        quoted = name.replace("'", "''")
+        script += [f"set title '{quoted}'", "$data << EOD", "\t".join(["label", *(f'"{one}"' for one in series)])]
         for label, values in rows:
             script.append("\t".join([f'"{label}"', *("NaN" if value is None else f"{value:.6g}" for value in values)]))
         script.append("EOD")
