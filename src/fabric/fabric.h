@@ -223,7 +223,7 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
  * The sandbox was paused; PLAN is the slot's present one otherwise, and its `paused` and `strict` are ignored. Until the resume the slot's
  * namespace answers the TCP flows that are there now with ICMP host unreachable, so that their senders keep trying and do not back off. A
  * packet that begins a flow passes to the TAP as always; if PLAN's `wake` has its port, the host also reports it to netlink group
- * FABRIC_WAKE_GROUP. The slot is to be so from the call on: if DONE reports a failure, the patrol puts right what differs.
+ * KERN_WAKE_GROUP (kernel/packet_log.h). The slot is to be so from the call on: if DONE reports a failure, the patrol puts right what differs.
  */
 void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
@@ -234,9 +234,6 @@ void fabric_pause(struct fabric *fabric, const struct fabric_plan *plan, fabric_
  * differs. It cannot find flows that were not forgotten, so the caller has to call this again.
  */
 void fabric_resume(struct fabric *fabric, const struct fabric_plan *plan, bool keep, fabric_done *done, void *context);
-
-/* The group of NFLOG, in weftd's own namespace, to which the host reports packets that wake a sandbox. */
-enum { FABRIC_WAKE_GROUP = 1874 };
 
 /* Ends every tracked flow of the slot (resume with reset). */
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);

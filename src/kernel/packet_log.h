@@ -14,6 +14,9 @@
 
 struct err;
 
+/* The group to which weft's rules of the host log packets that wake a sandbox, and how many bytes of each; wake/ reads it. */
+enum { KERN_WAKE_GROUP = 1874, KERN_WAKE_BYTES = 2048 };
+
 struct kern_packet_log {
 	struct kern_rtnl netlink;
 	uint16_t group;

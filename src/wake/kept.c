@@ -6,6 +6,7 @@
 #include "wake/kept.h"
 
 #include "base/assert.h"
+#include "kernel/packet_log.h"
 #include "wake/wake.h"
 
 #include <stdlib.h>
@@ -163,7 +164,7 @@ struct wake_copy *wake_kept_add(struct wake_kept *kept, const struct wake_packet
 	struct wake_copy *copy;
 
 	base_assert(packet->sendable);
-	if (!sleeper || packet->length > WAKE_SNAPLEN)
+	if (!sleeper || packet->length > KERN_WAKE_BYTES)
 		return NULL;
 	copy = wake_kept_of_flow(sleeper, packet);
 	if (copy)

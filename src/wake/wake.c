@@ -152,7 +152,7 @@ static void wake_open_log(void *context)
 {
 	struct wake *wake = context;
 
-	if (kern_packet_log_open(&wake->log, WAKE_LOG_GROUP, WAKE_SNAPLEN, &wake->log_err) < 0) {
+	if (kern_packet_log_open(&wake->log, KERN_WAKE_GROUP, KERN_WAKE_BYTES, &wake->log_err) < 0) {
 		wake_lose_log(wake);
 		return;
 	}

@@ -21,8 +21,6 @@ struct event_base;
 struct wake;
 
 enum {
-	WAKE_LOG_GROUP = 1874,  /* of the kernel's packet log, in weft's own namespace */
-	WAKE_SNAPLEN = 2048,    /* bytes of a packet that the log copies; a longer one is heard, and not sent again */
 	WAKE_KEPT_FLOWS = 64,   /* copies for one address, one of each flow */
 	WAKE_KEPT_ALL = 4096,   /* and for all */
 	WAKE_KEPT_MS = 60000,   /* the life of a copy */
@@ -73,7 +71,7 @@ void wake_free(struct wake *wake);
 
 /*
  * HOST_IP is asleep from now on: the first packets to it are kept. Harmless if it is already. Without memory they are heard, and not
- * kept.
+ * kept; nor is one of more than KERN_WAKE_BYTES (kernel/packet_log.h), of which the log has no whole copy.
  */
 void wake_sleep(struct wake *wake, uint32_t host_ip);
 

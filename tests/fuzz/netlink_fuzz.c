@@ -145,7 +145,7 @@ static int read_packets(struct kern_rtnl *rtnl, struct err *err)
 	int got;
 
 	(void)rtnl;
-	if (kern_packet_log_open(&log, 1874, 2048, err) < 0)
+	if (kern_packet_log_open(&log, KERN_WAKE_GROUP, KERN_WAKE_BYTES, err) < 0)
 		return -1;
 	while ((got = kern_packet_log_read(&log, take_packet, &total, err)) > 0)
 		;

@@ -15,6 +15,7 @@
 #include "fabric/rules/host_rules.h"
 #include "fabric/rules/policy.h"
 #include "fabric/rules/rules.h"
+#include "kernel/packet_log.h"
 #include "nft/expr.h"
 #include "nft/read.h"
 
@@ -31,7 +32,6 @@ enum {
 	ALL_REPORTS = 2000,
 	METER_KEPT_MS = 10 * 1000,
 	SOURCES_MAX = 8192, /* at once; those beyond have only the other two limits */
-	REPORTED_BYTES = 2048,
 };
 
 const struct nft_set set_asleep = { .name = "asleep", .key = NFT_KEY_ADDRESS };
@@ -81,7 +81,7 @@ void rules_wake_add(struct nft_batch *batch, const struct config *config)
 	RULE(batch, "wake_report", act_record_destination(batch, &set_wake_targets), verdict_accept(batch));
 	RULE(batch, "wake_report", match_packets_over(batch, ALL_REPORTS, ALL_REPORTS), verdict_accept(batch));
 	if (!atomic_load(&cannot_log))
-		RULE(batch, "wake_report", act_log(batch, "weft-wake", FABRIC_WAKE_GROUP, REPORTED_BYTES));
+		RULE(batch, "wake_report", act_log(batch, "weft-wake", KERN_WAKE_GROUP, KERN_WAKE_BYTES));
 
 	nft_chain_add(batch, "wake_asked", NULL, NULL);
 	RULE(batch, "wake_asked", match_destination_in(batch, NFT_IS_NOT, &set_asleep), verdict_accept(batch));

@@ -2,6 +2,7 @@
 #include "unit/wake/wake_lab.h"
 
 #include "kernel/conntrack.h"
+#include "kernel/packet_log.h"
 
 #include <check.h>
 #include <netinet/in.h>
@@ -46,7 +47,7 @@ void wake_lab_open(void)
 	lab.net = lab_open();
 	lab_run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv4.ip_forward=1");
 	lab.client = lab_add_link("uplink", "192.0.2.1/24", "192.0.2.2", 0);
-	lab.guest = lab_add_link("guest", "10.11.0.1/24", "10.11.0.2", WAKE_LOG_GROUP);
+	lab.guest = lab_add_link("guest", "10.11.0.1/24", "10.11.0.2", KERN_WAKE_GROUP);
 	lab_run("ip link set uplink mtu 3600 && ip link set guest mtu 3600");
 	lab_run(
 	    "nft -f - <<'X'\n"
@@ -60,7 +61,7 @@ void wake_lab_open(void)
 	    "		ip daddr 192.0.2.1 meta l4proto { tcp, udp } th dport 18080 dnat ip to 10.11.0.2:8080; }\n"
 	    "}\n"
 	    "X",
-	    WAKE_LOG_GROUP, WAKE_SNAPLEN, WAKE_LOG_GROUP);
+	    KERN_WAKE_GROUP, KERN_WAKE_BYTES, KERN_WAKE_GROUP);
 	lab.base = event_base_new();
 	lab.tick = event_new(lab.base, -1, EV_PERSIST, on_tick, NULL);
 	event_add(lab.tick, &often);

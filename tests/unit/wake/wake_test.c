@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which packets are heard, and that a copy of one is the flow's own when it is sent again. */
-#include "fabric/fabric.h"
 #include "kernel/conntrack.h"
+#include "kernel/packet_log.h"
 #include "unit/run_suite.h"
 #include "unit/wake/wake_lab.h"
 
@@ -13,10 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PAYLOAD_LONG = WAKE_SNAPLEN };
-
-/* The rules log where this room listens. */
-_Static_assert((int)WAKE_LOG_GROUP == (int)FABRIC_WAKE_GROUP, "two groups of the packet log");
+enum { PAYLOAD_LONG = KERN_WAKE_BYTES };
 
 static uint8_t proto_of(int i)
 {
@@ -131,7 +128,7 @@ START_TEST(the_longest_copy_is_sent_again)
 {
 	struct packet packet = wake_lab_packet(IPPROTO_UDP, GUEST, 8080);
 
-	packet.payload = WAKE_SNAPLEN - 28;
+	packet.payload = KERN_WAKE_BYTES - 28;
 	lab_sends(lab.client, &packet);
 	run_until(lab.heard);
 	wake_lab_arrives(IPPROTO_UDP);

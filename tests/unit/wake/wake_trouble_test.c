@@ -52,7 +52,7 @@ START_TEST(a_log_that_another_run_reads_is_taken_over_when_that_ends)
 	struct kern_packet_log other;
 
 	wake_free(lab.wake);
-	ck_assert_int_eq(kern_packet_log_open(&other, WAKE_LOG_GROUP, WAKE_SNAPLEN, &lab.err), 0);
+	ck_assert_int_eq(kern_packet_log_open(&other, KERN_WAKE_GROUP, KERN_WAKE_BYTES, &lab.err), 0);
 	wake_lab_begin();
 	ck_assert_ptr_null(wake_lab_stats().log_error);
 	wake_sleep(lab.wake, GUEST);

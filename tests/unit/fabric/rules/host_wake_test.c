@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packets that wake sandboxes: what the host hands to NFLOG, and the sets that decide. */
 #include "fabric/rules/host_rules.h"
+#include "kernel/packet_log.h"
 #include "registry/spec.h"
 #include "unit/fabric/rules/nft_host_lab.h"
 #include "unit/run_suite.h"
@@ -37,7 +38,7 @@ static void configure(uint16_t type, const void *data, size_t size)
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	body = mnl_nlmsg_put_extra_header(message, sizeof(*body));
 	body->nfgen_family = AF_UNSPEC;
-	body->res_id = htobe16(FABRIC_WAKE_GROUP);
+	body->res_id = htobe16(KERN_WAKE_GROUP);
 	mnl_attr_put(message, type, size, data);
 	ck_assert_int_gt(send(listener, message, message->nlmsg_len, 0), 0);
 	ssize_t got = recv(listener, answer, sizeof(answer), 0);
