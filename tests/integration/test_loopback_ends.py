@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from harness.client import echoes, is_ended
-from harness.loopback import DNS, ECHO, asked
+from harness.loopback import DNS, ECHO, asked, led
 from harness.wait import PATIENCE, poll_until
 
 BOTH = ("127.0.0.1", "::1")
@@ -23,12 +23,6 @@ def box(boxes):
     made = boxes()
     made.await_path("kernel")
     return made
-
-
-def led(box):
-    client = box.connect("127.0.0.1", ECHO)
-    assert echoes(client) and box.way(client, ECHO) == "kernel"
-    return client
 
 
 def asking(box, address="127.0.0.1"):

@@ -14,7 +14,7 @@ import pytest
 
 from harness.cgroup import pins
 from harness.client import PORT, ask, echoes, is_ended, receive_exactly
-from harness.loopback import DNS, ECHO, SHY, Box
+from harness.loopback import DNS, ECHO, SHY, Box, led
 from harness.wait import PATIENCE, poll_until, readable
 
 BOTH = ("127.0.0.1", "::1")
@@ -30,13 +30,6 @@ def box(boxes):
     made = boxes()
     made.await_path("kernel")
     return made
-
-
-def led(box, guest_port=ECHO, address="127.0.0.1"):
-    """A client that the kernel connected to the guest."""
-    client = box.connect(address, guest_port)
-    assert echoes(client) and box.way(client, guest_port) == "kernel"
-    return client
 
 
 def is_held(box, guest_port=ECHO, address="127.0.0.1"):

@@ -7,7 +7,7 @@ import threading
 
 from .api import endpoint_port
 from .cgroup import real_ends
-from .client import PORT
+from .client import PORT, echoes
 from .wait import ATTEMPT, poll_until, tried
 
 ECHO, SHY, DNS = 7, 8, 53
@@ -89,6 +89,13 @@ class Box:
 
     def close(self):
         self.datagrams.close()
+
+
+def led(box, guest_port=ECHO, address="127.0.0.1"):
+    """A client that the kernel connected to the guest."""
+    client = box.connect(address, guest_port)
+    assert echoes(client) and box.way(client, guest_port) == "kernel"
+    return client
 
 
 def asked(client, text):

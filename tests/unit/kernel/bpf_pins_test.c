@@ -33,17 +33,6 @@ static void close_lab(void)
 	loopback_lab_close(&lab);
 }
 
-static enum who who_gets(void)
-{
-	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
-	int fd = loopback_lab_socket(&addr, SOCK_STREAM);
-
-	ck_assert_msg(connect(fd, &addr.any, addr_length(&addr)) == 0, "connect: %s", strerror(errno));
-	enum who who = loopback_lab_accept(&lab, NULL);
-	close(fd);
-	return who;
-}
-
 static void start_with_entry(void)
 {
 	loopback_lab_start(&lab);
@@ -139,9 +128,9 @@ START_TEST(a_new_entry_counts_only_from_the_first_renewal)
 	lab.loopback = kern_loopback_open(lab.cgroup, lab.pins, &lab.err);
 	ck_assert_msg(lab.loopback != NULL, "%s", lab.err.text);
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -150,15 +139,15 @@ START_TEST(a_killed_run_is_taken_over)
 	struct found found;
 
 	start_with_entry();
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	crash();
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	open_again(lab.cgroup);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	found = take_all();
 	ck_assert_uint_eq(found.count, 1);
 	ck_assert_uint_eq(found.last.hits, 3);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 }
 END_TEST
 
@@ -193,7 +182,7 @@ START_TEST(an_orderly_stop_leaves_nothing)
 	ck_assert_uint_gt(count_pins(), 0);
 	kern_loopback_close(lab.loopback, false);
 	lab.loopback = NULL;
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	ck_assert(stat(lab.pins, &status) < 0 && errno == ENOENT);
 }
 END_TEST
@@ -207,11 +196,11 @@ START_TEST(a_removal_needs_no_run)
 	start_with_entry();
 	ck_assert_int_eq(kern_loopback_remove(lab.pins, &found, &lab.err), -1);
 	ck_assert_int_eq(lab.err.code, EBUSY);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	crash();
 	ck_assert_msg(kern_loopback_remove(lab.pins, &found, &lab.err) == 0, "%s", lab.err.text);
 	ck_assert(found);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	ck_assert_uint_eq(count_pins(), 0);
 }
 END_TEST
@@ -222,7 +211,7 @@ START_TEST(two_processes_do_not_share_pins)
 	ck_assert_ptr_null(kern_loopback_open(lab.cgroup, lab.pins, &lab.err));
 	ck_assert_int_eq(lab.err.code, EBUSY);
 	ck_assert_ptr_nonnull(strstr(lab.err.text, lab.pins));
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -231,9 +220,9 @@ START_TEST(another_cgroup_is_attached_instead)
 	start_with_entry();
 	crash();
 	open_again(lab.other_cgroup);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	loopback_lab_move(lab.other_cgroup);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -242,15 +231,15 @@ START_TEST(the_root_of_all_cgroups_has_all_clients)
 	open_again(lab.root_cgroup);
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
 	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	loopback_lab_move(lab.other_cgroup);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	/* From there to a part of it. */
 	crash();
 	open_again(lab.cgroup);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	loopback_lab_move(lab.cgroup);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -264,7 +253,7 @@ START_TEST(a_link_that_lost_its_cgroup_is_replaced)
 	ck_assert_int_eq(mkdir(lab.cgroup, 0755), 0);
 	open_again(lab.cgroup);
 	loopback_lab_move(lab.cgroup);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -305,7 +294,7 @@ START_TEST(what_is_missing_is_made_again)
 	lab_run("rm %s/connect4 %s/getpeername6", lab.pins, lab.pins);
 	open_again(lab.cgroup);
 	ck_assert_uint_eq(count_pins(), whole);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	/* Without one of the maps the entries begin anew. */
 	crash();
 	lab_run("rm %s/state", lab.pins);
@@ -374,7 +363,7 @@ START_TEST(a_hook_that_somebody_keeps_for_himself_is_named)
 	close(program);
 	close(cgroup);
 	start_with_entry();
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -396,10 +385,10 @@ START_TEST(entries_of_another_kind_are_not_taken_over)
 	close(fd);
 	open_again(lab.cgroup);
 	ck_assert_uint_eq(take_all().count, 0);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
 	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -418,7 +407,7 @@ START_TEST(a_map_of_other_sizes_is_replaced)
 	open_again(lab.cgroup);
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
 	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -462,7 +451,7 @@ START_TEST(a_start_that_fails_leaves_nothing)
 	start_with_entry();
 	crash();
 	refuse("/tmp", lab.pins, ENOTSUP, "/tmp");
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 	ck_assert_uint_eq(count_pins(), 0);
 }
 END_TEST

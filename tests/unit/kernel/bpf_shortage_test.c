@@ -33,17 +33,6 @@ static void close_lab(void)
 	loopback_lab_close(&lab);
 }
 
-static enum who who_gets(void)
-{
-	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
-	int fd = loopback_lab_socket(&addr, SOCK_STREAM);
-
-	ck_assert_msg(connect(fd, &addr.any, addr_length(&addr)) == 0, "connect: %s", strerror(errno));
-	enum who who = loopback_lab_accept(&lab, NULL);
-	close(fd);
-	return who;
-}
-
 static unsigned count_pins(void)
 {
 	char command[LAB_PATH + 32];
@@ -119,7 +108,7 @@ START_TEST(a_start_without_descriptors_leaves_nothing)
 	}
 	ck_assert_int_eq(kern_loopback_renew(lab.loopback, UINT64_MAX, &lab.err), 0);
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 }
 END_TEST
 
@@ -140,7 +129,7 @@ START_TEST(an_entry_for_datagrams_waits_for_descriptors)
 
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 		ck_assert_int_eq(kern_loopback_check(lab.loopback, &(struct err){ 0 }), 0);
-		ck_assert_int_eq(who_gets(), GUEST);
+		ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 		if (result == 0)
 			break;
 		ck_assert_msg(lab.err.code == EMFILE, "%u: %s", count, lab.err.text);
@@ -169,10 +158,10 @@ START_TEST(a_full_table_takes_an_entry_once_another_has_gone)
 	ck_assert_uint_ge(count, LOOPBACK_ENTRIES);
 	/* It can be replaced, and leads on. */
 	loopback_lab_put(&lab, "127.0.0.1:7000", PROTO_TCP);
-	ck_assert_int_eq(who_gets(), GUEST);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), GUEST);
 	ck_assert_int_eq(kern_loopback_take(lab.loopback, &first, PROTO_TCP, &hits, &lab.err), 0);
 	ck_assert_int_eq(kern_loopback_put(lab.loopback, &entry, &lab.err), 0);
-	ck_assert_int_eq(who_gets(), FORWARDER);
+	ck_assert_int_eq(loopback_lab_who_gets(&lab), FORWARDER);
 }
 END_TEST
 

@@ -231,6 +231,17 @@ enum who loopback_lab_accept(const struct loopback_lab *lab, int *accepted)
 	return lab_who(index);
 }
 
+enum who loopback_lab_who_gets(const struct loopback_lab *lab)
+{
+	struct addr addr = loopback_lab_addr("127.0.0.1:7000");
+	int fd = loopback_lab_socket(&addr, SOCK_STREAM);
+
+	ck_assert_msg(connect(fd, &addr.any, addr_length(&addr)) == 0, "connect: %s", strerror(errno));
+	enum who who = loopback_lab_accept(lab, NULL);
+	close(fd);
+	return who;
+}
+
 enum who loopback_lab_answer(const struct loopback_lab *lab)
 {
 	unsigned index = lab_wait(lab->udp);

@@ -53,6 +53,9 @@ struct addr loopback_lab_mapped(const char *text);
 /* Whose queue the connection that waits for it is in. *ACCEPTED: its other end; may be NULL. */
 enum who loopback_lab_accept(const struct loopback_lab *lab, int *accepted);
 
+/* Connects to 127.0.0.1:7000, and ends that: who has got it. */
+enum who loopback_lab_who_gets(const struct loopback_lab *lab);
+
 /* Who has got a datagram. It is answered with the same bytes. */
 enum who loopback_lab_answer(const struct loopback_lab *lab);
 
